@@ -1,0 +1,1 @@
+"""Frozen networks as ONNX graphs: where they come from, what they give, how they run."""

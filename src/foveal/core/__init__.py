@@ -1,0 +1,1 @@
+"""The ground floor: errors, tables, settings, files and listeners. It imports nothing above."""

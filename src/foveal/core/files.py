@@ -1,0 +1,133 @@
+"""Files written whole or not at all, hashed; and where the cache lives."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from foveal.core.errors import AlreadyThere, DiskFull, NotThere
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """Return where backbones and features are kept; it need not exist yet.
+
+    ``$FOVEAL_CACHE``, else ``$XDG_CACHE_HOME/foveal``, else ``~/.cache/foveal``.
+    """
+    if own := os.environ.get("FOVEAL_CACHE"):
+        return Path(own)
+    shared = os.environ.get("XDG_CACHE_HOME")
+    return (Path(shared) if shared else Path.home() / ".cache") / "foveal"
+
+
+@contextmanager
+def disk_full_is_said(path: Path) -> Iterator[None]:
+    """Turn "no space left" from anything that writes below ``path`` into ``DiskFull``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise DiskFull(
+            f"No space is left on the disk of {path}.",
+            hint="Free some (`foveal cache --clear` empties the cache) and run it again: "
+            "nothing was half-written.",
+        ) from None
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write ``content`` so that ``path`` holds all of it or what it held before.
+
+    The bytes go beside the target, are synced, then renamed over it; missing parents are made.
+
+    Raises:
+        DiskFull: when there is no room; ``path`` is as it was.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.draft")
+    with disk_full_is_said(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with draft.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def write_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a draft folder that becomes ``path`` when the block ends well, else vanishes.
+
+    Missing parents are made. The draft lies beside the target, so the last step is a rename.
+
+    Raises:
+        AlreadyThere: if ``path`` exists and ``overwrite`` is not set: before anything is written.
+        DiskFull: when there is no room; ``path`` is as it was.
+    """
+    check_free(path, overwrite=overwrite)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.draft")
+    with disk_full_is_said(path):
+        draft.mkdir(parents=True)
+        try:
+            yield draft
+            for file in draft.rglob("*"):
+                if file.is_file():
+                    _sync(file)
+            if path.exists():
+                old = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
+                path.rename(old)
+                draft.rename(path)
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                draft.rename(path)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+
+
+def check_free(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse a target folder that exists, before any work is spent on it.
+
+    Raises:
+        AlreadyThere: if ``path`` is a file, or a folder with something in it and no ``overwrite``.
+    """
+    if path.is_file():
+        raise AlreadyThere(f"{path} is a file.", hint="Name a folder that does not exist yet.")
+    if path.is_dir() and any(path.iterdir()) and not overwrite:
+        raise AlreadyThere(
+            f"{path} already exists.", hint="Choose another name, or replace it with --overwrite."
+        )
+
+
+def check_exists(path: Path, what: str) -> None:
+    """Refuse a source that is not there.
+
+    Raises:
+        NotThere: naming ``what`` was looked for and the nearest folder that does exist.
+    """
+    if path.exists():
+        return
+    near = next(parent for parent in [*path.absolute().parents] if parent.exists())
+    raise NotThere(f"There is no {what} at {path}.", hint=f"{near} is the nearest folder there is.")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

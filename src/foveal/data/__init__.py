@@ -1,0 +1,1 @@
+"""The dataset as a table: reading, checking and splitting it."""

@@ -1,0 +1,1 @@
+"""Numbers with intervals, and the report: from `Predictions` alone, whoever made them."""

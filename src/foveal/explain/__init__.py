@@ -1,0 +1,1 @@
+"""Where a model looked, for networks whose graph cannot say it itself."""

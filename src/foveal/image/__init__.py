@@ -1,0 +1,1 @@
+"""Bytes to pixels, safely: the one implementation of decoding, resizing and cropping."""

@@ -1,0 +1,1 @@
+"""Features, heads, classifier, bundle and predictor: all of it runs without torch."""

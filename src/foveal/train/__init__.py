@@ -1,0 +1,1 @@
+"""Fitting heads (and, later, networks) to features."""

@@ -1,16 +1,16 @@
 """Every error Foveal raises on purpose: one sentence that says what, where and what to do.
 
-    FovealError            exit 1, status 400
-    ├── OutOfRange         exit 2   a setting that cannot work
-    ├── UnknownName        exit 2   a name that its table does not hold
-    ├── NotThere           exit 2   a path, column or part that does not exist
-    ├── AlreadyThere       exit 2   something would be overwritten
-    ├── BadData            exit 1   a dataset that nothing can be learnt from
-    ├── BrokenImage        exit 1   bytes that are not a picture we read
-    ├── BadWeights         exit 1   weights or graphs that do not fit the network
-    ├── Damaged            exit 1   a file that is not what its hash promised
-    ├── MissingExtra       exit 1   something that needs `pip install foveal[...]`
-    └── DiskFull           exit 1   no space left; the state before is intact
+FovealError            exit 1, status 400
+├── OutOfRange         exit 2   a setting that cannot work
+├── UnknownName        exit 2   a name that its table does not hold
+├── NotThere           exit 2   a path, column or part that does not exist
+├── AlreadyThere       exit 2   something would be overwritten
+├── BadData            exit 1   a dataset that nothing can be learnt from
+├── BrokenImage        exit 1   bytes that are not a picture we read
+├── BadWeights         exit 1   weights or graphs that do not fit the network
+├── Damaged            exit 1   a file that is not what its hash promised
+├── MissingExtra       exit 1   something that needs `pip install foveal[...]`
+└── DiskFull           exit 1   no space left; the state before is intact
 """
 
 from __future__ import annotations

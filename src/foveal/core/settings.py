@@ -69,6 +69,4 @@ def to_json(values: Mapping[str, Any]) -> bytes:
 
     NaN and infinity are refused (they are not JSON): say ``None`` for "there is no number".
     """
-    return (
-        json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    ).encode()
+    return (json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

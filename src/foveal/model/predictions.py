@@ -1,4 +1,4 @@
-"""`Predictions`: what was answered and what was true. Everything in ``evaluate`` takes only this."""
+"""`Predictions`: what was answered and what was true; all that ``evaluate`` ever takes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Predictions:
                 raise OutOfRange(name, len(value), f"{n} entries, one per row")
         if n and not np.allclose(self.probabilities.sum(axis=1), 1.0, atol=1e-4):
             raise OutOfRange("probabilities", "rows", "that sum to 1")
-        if n and not (0 <= self.labels.min() and self.labels.max() < k):
+        if n and (self.labels.min() < 0 or self.labels.max() >= k):
             raise OutOfRange("labels", int(self.labels.max()), f"class numbers in [0, {k})")
 
     def __len__(self) -> int:
@@ -46,4 +46,5 @@ class Predictions:
     @property
     def answers(self) -> NDArray[np.int64]:
         """The most probable class of each image (N,); the first of equals."""
-        return self.probabilities.argmax(axis=1)
+        best: NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return best

@@ -1,0 +1,134 @@
+"""`OnnxBackbone`: a backbone's graph run by ONNX Runtime, computing only what is asked for."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal.backbone import graphs
+from foveal.backbone.spec import PIXELS, BackboneSpec, Blocks
+from foveal.core.errors import BadWeights, OutOfRange
+
+if TYPE_CHECKING:
+    import onnx
+
+NetworkWeights = dict[str, NDArray[Any]]  # timm's own keys -> tensors, as trained
+
+BATCH = 32  # pictures a run of the graph: activations stay small, threads stay busy
+
+
+class OnnxBackbone:
+    """A ``Backbone`` whose graph runs on ONNX Runtime.
+
+    A session is made the first time a set of outputs is asked for, from the graph cut down
+    to it, and kept. It may be used by several threads at once.
+    """
+
+    def __init__(
+        self,
+        spec: BackboneSpec,
+        model: onnx.ModelProto,
+        *,
+        threads: int | None = None,
+        read_weights: Callable[[], NetworkWeights] | None = None,
+    ) -> None:
+        """Keep the parts; nothing is loaded yet.
+
+        Args:
+            spec: the record of the network.
+            model: graph from ``pixels`` to every output that ``spec`` promises.
+            threads: for one run of the graph; None: one for each core this process may use.
+            read_weights: how to read the network's own weights, where it has them.
+        """
+        if threads is not None and threads < 1:
+            raise OutOfRange("threads", threads, "at least 1")
+        self._spec, self._model, self._read_weights = spec, model, read_weights
+        self._threads = threads or _cores()
+        self._sessions: dict[frozenset[str], Any] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def spec(self) -> BackboneSpec:
+        """The record of it."""
+        return self._spec
+
+    def graph(self, outputs: Iterable[str]) -> onnx.ModelProto:
+        """Return the ONNX graph from ``pixels`` to just these outputs, blocks or maps."""
+        return graphs.prune(self._model, outputs)
+
+    def network_weights(self) -> NetworkWeights | None:
+        """Return the network's weights in timm's own keys; None for a graph of other origin.
+
+        Raises:
+            Damaged: if the file is not what its hash promised.
+        """
+        return self._read_weights() if self._read_weights else None
+
+    def embed(self, pixels: NDArray[np.uint8], blocks: Sequence[str]) -> Blocks:
+        """Return the asked-for ``blocks`` of a batch; nothing else is computed.
+
+        Args:
+            pixels: (N, size, size, 3) uint8 RGB, made by ``image`` with ``spec.preprocess``.
+            blocks: names of outputs: ``spec.widths()``, and maps or ``logits`` where there are.
+
+        Returns:
+            name -> (N, D) float32. The same picture gives the same bits in any batch.
+
+        Raises:
+            OutOfRange: if ``pixels`` are of another shape or type.
+            UnknownName: for a block that the network does not have.
+        """
+        size = self._spec.preprocess.size_px
+        if pixels.shape[1:] != (size, size, 3) or pixels.dtype != np.uint8:
+            raise OutOfRange(
+                "pixels", f"{pixels.dtype}{list(pixels.shape)}", f"uint8[N, {size}, {size}, 3]"
+            )
+        names = list(dict.fromkeys(blocks))
+        session = self._session(names)
+        parts = [
+            session.run(names, {PIXELS: np.ascontiguousarray(pixels[start : start + BATCH])})
+            for start in range(0, max(len(pixels), 1), BATCH)
+        ]
+        return {name: np.concatenate(rows) for name, rows in zip(names, zip(*parts), strict=True)}
+
+    def _session(self, names: Sequence[str]) -> Any:  # noqa: ANN401  # onnxruntime has no types
+        key = frozenset(names)
+        with self._lock:
+            if key not in self._sessions:
+                self._sessions[key] = open_session(self.graph(sorted(key)), threads=self._threads)
+            return self._sessions[key]
+
+
+def open_session(model: onnx.ModelProto, *, threads: int) -> Any:  # noqa: ANN401  # no types
+    """Return an ONNX Runtime session: silent, without telemetry, the same bits every time.
+
+    Raises:
+        BadWeights: if ONNX Runtime cannot load the graph.
+    """
+    import onnxruntime as ort
+
+    ort.disable_telemetry_events()
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        return ort.InferenceSession(
+            graphs.to_bytes(model), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # noqa: BLE001  # ONNX Runtime's errors share no base but Exception
+        reason = str(error).splitlines()[0]
+        raise BadWeights(f"ONNX Runtime cannot load the graph: {reason}") from None
+
+
+def _cores() -> int:
+    """Return how many cores this process may use, which may be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,6 @@
+"""`python -m foveal` is `foveal`."""
+
+from foveal.cli import run
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,114 @@
+"""The listener of the command line: sentences and progress bars on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No words or progress on stderr.")]
+
+
+class Console:
+    """Shows what a recipe says and how far it is; nothing of it ever reaches stdout.
+
+    Bars appear only on a terminal, and only for stages that are not over at once.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.bars = not quiet and sys.stderr.isatty()
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._started: dict[str, float] = {}
+
+    def say(self, sentence: str) -> None:
+        """Print one sentence to stderr, above the bars."""
+        if self.quiet:
+            return
+        if self._progress is not None:
+            self._progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(sentence, file=sys.stderr, flush=True)  # noqa: T201 — the console's one job
+
+    def progress(self, stage: str, done: int, total: int, unit: str = "images") -> None:
+        """Move the bar of ``stage``: done of total, speed and time left."""
+        if not self.bars:
+            return
+        started = self._started.setdefault(stage, time.monotonic())
+        if stage not in self._tasks:
+            if time.monotonic() - started < 0.5 or done >= total:
+                return
+            if self._progress is None:
+                self._progress = _bars()
+                self._progress.start()
+            self._tasks[stage] = self._progress.add_task(stage, total=total, unit=unit)
+        assert self._progress is not None
+        self._progress.update(self._tasks[stage], completed=done, total=total)
+
+    def stop(self) -> None:
+        """Leave the bars as they are and give the terminal back."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+            self._tasks.clear()
+
+
+@contextmanager
+def console(*, quiet: bool = False) -> Iterator[Console]:
+    """Yield a console and give the terminal back whatever happens."""
+    heard = Console(quiet=quiet)
+    try:
+        yield heard
+    finally:
+        heard.stop()
+
+
+def put(values: Mapping[str, Any]) -> None:
+    """Print one JSON object on stdout, on one line."""
+    text = json.dumps(values, ensure_ascii=False, allow_nan=False)
+    print(text, flush=True)  # noqa: T201 — results go to stdout
+
+
+def show(text: str = "") -> None:
+    """Print a line of the result on stdout, for people."""
+    print(text, flush=True)  # noqa: T201 — results go to stdout
+
+
+def _bars() -> Progress:
+    from rich.console import Console as RichConsole
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        """Units a second, such as ``41 images/s``."""
+
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:.0f} {task.fields['unit']}/s")
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Speed(),
+        TimeRemainingColumn(),
+        console=RichConsole(stderr=True),
+    )

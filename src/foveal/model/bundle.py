@@ -1,0 +1,174 @@
+"""`Bundle`: a classifier as a folder of plain files, hashed, with no code in it.
+
+bundle.json        what it is, and the SHA-256 of every other file
+model.onnx         pixels -> logits, probabilities, heat map
+README.md          the model card
+parts.csv          hash prefix and part of every image it has seen
+baseline.safetensors   the classical baseline's head, for honest comparison
+reference/         pictures as they came, and reference.json with their logits
+config.json, model.safetensors   timm's own layout, where the head allows it
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from foveal.core.errors import Damaged, FovealError, NotThere
+from foveal.core.files import sha256_of, write_folder
+from foveal.core.settings import from_mapping, read_json, to_json
+from foveal.image.preprocess import Preprocess
+from foveal.model import parts
+
+FORMAT = "foveal-bundle/1"
+CARD = "bundle.json"
+GRAPH = "model.onnx"
+SEEN = "parts.csv"
+BASELINE = "baseline.safetensors"
+REFERENCE = "reference/reference.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Bundle:
+    """A bundle that is whole: fresh from a fit, or read from a folder. It runs nothing."""
+
+    card: Mapping[str, Any]  # bundle.json, whole
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    graph: bytes  # model.onnx, as hashed
+    seen: Mapping[str, str]  # hash prefix -> part
+    folder: Path | None = None  # where it was read from
+    content: Mapping[str, bytes] = field(default_factory=dict)  # what a fresh one holds
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a further file, checked against its hash.
+
+        Raises:
+            NotThere: if the bundle has no such file.
+            Damaged: if it changed since it was hashed.
+        """
+        if name in self.content:
+            return self.content[name]
+        assert self.folder is not None
+        return _checked(self.folder, name, self.card["sha256"])
+
+
+def fresh_bundle(card: Mapping[str, Any], content: Mapping[str, bytes]) -> Bundle:
+    """Return a bundle that is not on disk yet.
+
+    Args:
+        card: JSON-ready facts with ``classes`` and ``preprocess``; ``format`` and ``sha256``
+            are always set here, so a card that was read from another bundle may be used again.
+        content: name -> bytes of every file but ``bundle.json``; one folder deep at most.
+    """
+    digests = {name: hashlib.sha256(file).hexdigest() for name, file in content.items()}
+    facts = {**card, "format": FORMAT, "sha256": dict(sorted(digests.items()))}
+    return Bundle(
+        card=facts,
+        classes=tuple(card["classes"]),
+        preprocess=from_mapping(Preprocess, card["preprocess"], where=CARD),
+        graph=content[GRAPH],
+        seen=parts.from_text(content.get(SEEN, b"")),
+        content=content,
+    )
+
+
+def write_bundle(
+    bundle: Bundle,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    prove: Callable[[Path], None] = lambda _draft: None,
+) -> None:
+    """Write a bundle so that ``folder`` holds all of it or is as it was.
+
+    Args:
+        bundle: fresh or read from elsewhere.
+        folder: must not exist yet unless ``overwrite``; missing parents are made.
+        overwrite: replace what is there, in one step.
+        prove: is given the finished draft and raises where it must not be kept.
+    """
+    with write_folder(folder, overwrite=overwrite) as draft:
+        for name in bundle.card["sha256"]:
+            target = draft / _inside(name)
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(bundle.read(name))
+        (draft / CARD).write_bytes(to_json(bundle.card))
+        prove(draft)
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle and verify every file in it; nothing from it is executed.
+
+    Raises:
+        NotThere: if the folder, or a bundle in it, does not exist.
+        FovealError: if it is of another format.
+        Damaged: if a file is missing, was changed, or lies outside the folder.
+    """
+    path = folder / CARD
+    if not folder.is_dir():
+        raise NotThere(f"There is no model at {folder}.", hint="`foveal fit` makes one.")
+    if not path.is_file():
+        raise NotThere(
+            f"{folder} is no model: it has no {CARD}.", hint="Name a folder that `foveal fit` made."
+        )
+    card = read_json(path.read_bytes(), where=str(path))
+    if card.get("format") != FORMAT:
+        raise FovealError(
+            f"{folder} is of format {card.get('format')!r}, this version reads {FORMAT!r}.",
+            hint="Open it with the version of Foveal that wrote it.",
+        )
+    digests = card.get("sha256")
+    if not isinstance(digests, dict) or GRAPH not in digests:
+        raise Damaged(f"{path} does not say the hashes of its files.")
+    for name in digests:
+        if not (folder / _inside(name)).is_file():
+            raise Damaged(f"{folder / name} is missing.", hint="Copy the whole folder again.")
+        if name != GRAPH:
+            _check(folder, name, digests)
+    graph = _checked(folder, GRAPH, digests)
+    try:
+        preprocess = from_mapping(Preprocess, card["preprocess"], where=str(path))
+        classes = tuple(str(name) for name in card["classes"])
+    except KeyError as error:
+        raise Damaged(f"{path} does not say its {error.args[0]}.") from None
+    known = parts.from_text(_checked(folder, SEEN, digests)) if SEEN in digests else {}
+    return Bundle(
+        card=card, classes=classes, preprocess=preprocess, graph=graph, seen=known, folder=folder
+    )
+
+
+def _inside(name: str) -> Path:
+    """Return a bundle's file name as a path, one folder deep at most.
+
+    Raises:
+        Damaged: if it could lead anywhere but into the bundle.
+    """
+    pieces = name.split("/")
+    if len(pieces) > 2 or any(p in {"", ".", ".."} or "\\" in p or ":" in p for p in pieces):
+        raise Damaged(f"A bundle may not name the file {name!r}.")
+    return Path(*pieces)
+
+
+def _check(folder: Path, name: str, digests: Mapping[str, str]) -> None:
+    if sha256_of(folder / _inside(name)) != digests[name]:
+        raise Damaged(
+            f"{folder / name} is not what was saved: its hash differs.",
+            hint="Copy the bundle again from where it came.",
+        )
+
+
+def _checked(folder: Path, name: str, digests: Mapping[str, str]) -> bytes:
+    """Return the bytes of a file after comparing exactly these bytes with the hash."""
+    if name not in digests:
+        raise NotThere(f"{folder} has no {name}.")
+    content = (folder / _inside(name)).read_bytes()
+    if hashlib.sha256(content).hexdigest() != digests[name]:
+        raise Damaged(
+            f"{folder / name} is not what was saved: its hash differs.",
+            hint="Copy the bundle again from where it came.",
+        )
+    return content

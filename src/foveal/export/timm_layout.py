@@ -65,7 +65,7 @@ def timm_files(classifier: Classifier, weights: bytes) -> dict[str, bytes]:
 
 
 def _config(classifier: Classifier) -> Mapping[str, Any]:
-    """timm's schema; ``num_classes`` stands beside ``model_args``, never in it.
+    """Return timm's schema; ``num_classes`` stands beside ``model_args``, never in it.
 
     transformers fails on a ``model_args`` that holds it.
     """

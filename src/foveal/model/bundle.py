@@ -1,12 +1,14 @@
 """`Bundle`: a classifier as a folder of plain files, hashed, with no code in it.
 
-bundle.json        what it is, and the SHA-256 of every other file
-model.onnx         pixels -> logits, probabilities, heat map
-README.md          the model card
-parts.csv          hash prefix and part of every image it has seen
-baseline.safetensors   the classical baseline's head, for honest comparison
-reference/         pictures as they came, and reference.json with their logits
-config.json, model.safetensors   timm's own layout, where the head allows it
+- ``bundle.json``: what it is, and the SHA-256 of every other file
+- ``model.onnx``: pixels to logits, probabilities and heat map
+- ``README.md``: the model card
+- ``parts.csv``: hash prefix and part of every image it has seen
+- ``baseline.safetensors``: the classical baseline's head, for an honest comparison
+- ``reference/``: pictures as they came, and ``reference.json`` with their logits
+- ``config.json``, ``model.safetensors``: timm's own layout, where the head allows it
+
+No times, paths or commands stand in it: the same fit gives the same bytes.
 """
 
 from __future__ import annotations

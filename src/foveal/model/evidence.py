@@ -96,8 +96,7 @@ def _whole(grid: int) -> NDArray[np.float32]:
 
 
 def _quarters(grid: int) -> NDArray[np.float32]:
-    """Return the regions of adaptive 2×2 pooling, top-left first; the middle of an odd grid
-    belongs to both sides."""
+    """Return the regions of adaptive 2×2 pooling; an odd grid's middle belongs to both sides."""
     half = math.ceil(grid / 2)
     sides = [np.arange(grid) < half, np.arange(grid) >= grid - half]
     regions = [np.outer(rows, columns).ravel() for rows in sides for columns in sides]

@@ -92,7 +92,7 @@ class _Writer:
     def answer(self) -> None:
         """Join the blocks, apply the head."""
         head, blocks = self.classifier.head, list(self.classifier.blocks)
-        names = [_value(self.classifier, block) for block in blocks]
+        names = [_value(block) for block in blocks]
         features = names[0]
         if len(names) > 1:
             features = self.node("Concat", names, "head/features", axis=1)
@@ -130,7 +130,7 @@ class _Writer:
     def _block(self, number: int, block: str, columns: slice) -> tuple[str, str | None]:
         """Return a block's evidence for the answer (N,), and cell by cell (N, grid, grid)."""
         key = f"head/{number}"
-        value = _value(self.classifier, block)
+        value = _value(block)
         centre = self.constant(f"{number}/centre", self.classifier.centre_D[None, columns])
         table = self.constant(f"{number}/weights", self.centred_KD[:, columns])
         weights = self.node("Gather", [table, "head/answer"], f"{key}/w", axis=0)
@@ -224,7 +224,7 @@ class _Writer:
         return self.base
 
 
-def _value(classifier: Classifier, block: str) -> str:
+def _value(block: str) -> str:
     """Return the graph's name for a block: the classical graph's values carry a prefix."""
     return f"{CLASSICAL}/{LAST}" if block == CLASSICAL else block
 

@@ -14,10 +14,10 @@ PREFIX = 16  # hexadecimal digits kept of each SHA-256
 
 
 def to_text(parts: Mapping[str, str]) -> bytes:
-    """Return ``sha256 -> part`` as sorted lines ``PREFIX,PART``; full hashes are cut.
+    r"""Return ``sha256 -> part`` as sorted lines ``PREFIX,PART``; full hashes are cut.
 
     >>> to_text({"ff" * 32: "test", "00" * 32: "train"})
-    b'0000000000000000,train\\nffffffffffffffff,test\\n'
+    b'0000000000000000,train\nffffffffffffffff,test\n'
     """
     lines = sorted(f"{sha[:PREFIX]},{part}\n" for sha, part in parts.items())
     return "".join(lines).encode()

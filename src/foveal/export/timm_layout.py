@@ -32,22 +32,24 @@ def fits_timm(classifier: Classifier) -> bool:
     )
 
 
-def timm_files(classifier: Classifier, weights: bytes) -> dict[str, bytes]:
+def timm_files(
+    classifier: Classifier, weights: Mapping[str, NDArray[Any]]
+) -> dict[str, bytes]:
     """Return ``config.json`` and ``model.safetensors``.
 
     Args:
         classifier: one that ``fits_timm``; its logits, temperature included, are what timm gives.
-        weights: the backbone's safetensors file, in timm's own keys, classifier or not.
+        weights: the backbone's tensors in timm's own keys, with or without a classifier.
 
     Raises:
         BadWeights: if the head's shape does not fit the network's last features.
     """
-    from safetensors.numpy import load, save
+    from safetensors.numpy import save
 
     spec, head = classifier.host.spec, classifier.head
     name = spec.classifier
     assert name is not None
-    tensors: dict[str, NDArray[np.generic]] = load(weights)
+    tensors = dict(weights)
     old = tensors.get(f"{name}.weight")
     if old is not None and old.size // old.shape[0] != head.weights_KD.shape[1]:
         raise BadWeights(

@@ -30,7 +30,7 @@ COLUMNS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Manifest:
     """The dataset as a table. Never changed in place: an operation returns a new one.
 
@@ -49,6 +49,20 @@ class Manifest:
         """Return the number of images."""
         return self.table.height
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether ``other`` says the same of the same folder, however that is spelled."""
+        if not isinstance(other, Manifest):
+            return NotImplemented
+        return (
+            self.root.resolve() == other.root.resolve()
+            and self.classes == other.classes
+            and self.findings == other.findings
+            and self.source == other.source
+            and self.table.equals(other.table)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # a table has no hash
+
     @property
     def paths(self) -> list[str]:
         """The files, relative to ``root``, in row order."""
@@ -66,17 +80,20 @@ class Manifest:
             BadData: if a row has no label or more than one, naming the first.
             UnknownName: if a row's label is not among ``classes``.
         """
+        import polars as pl
+
+        labels = self.table["labels"]
+        count = labels.list.len()
+        for row in (count != 1).arg_true().head(1):
+            raise BadData(
+                f"{self.paths[row]} has {count[row] or 'no'} labels.",
+                hint="This head wants exactly one label for every image.",
+            )
         index = {name: number for number, name in enumerate(self.classes)}
-        out = np.empty(len(self), dtype=np.int64)
-        for row, labels in enumerate(self.table["labels"].to_list()):
-            if len(labels) != 1:
-                raise BadData(
-                    f"{self.paths[row]} has {len(labels) or 'no'} labels.",
-                    hint="This head wants exactly one label for every image.",
-                )
-            if labels[0] not in index:
-                raise UnknownName("class", labels[0], self.classes)
-            out[row] = index[labels[0]]
+        first = labels.list.first()
+        for name in first.filter(~first.is_in(list(index))).head(1):
+            raise UnknownName("class", name, self.classes)
+        out: NDArray[np.int64] = first.replace_strict(index, return_dtype=pl.Int64).to_numpy()
         return out
 
     def rows(self, numbers: Sequence[int] | NDArray[np.int64]) -> Manifest:

@@ -1,0 +1,180 @@
+"""`walk`: which pictures lie below a folder, and what else lies there and was passed over."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from foveal.core.errors import BadData
+from foveal.data.finding import Finding
+
+PICTURES = frozenset(
+    ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "dib", "tif", "tiff", "avif"]
+)  # endings of the formats that `foveal.image` reads, lower case
+LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", "$RECYCLE.BIN", "@eaDir", "lost+found"})
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What lies below a folder, all relative to it with forward slashes, sorted."""
+
+    pictures: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)  # all that were entered
+    others: list[str] = field(default_factory=list)  # files whose ending is not a picture's
+    hidden: list[str] = field(default_factory=list)  # dot files and litter, not entered
+    loops: list[str] = field(default_factory=list)  # links to a folder that they lie in
+    dangling: list[str] = field(default_factory=list)  # links to nothing
+    unnamed: list[str] = field(default_factory=list)  # names that are not Unicode, made printable
+
+    def within(self, folder: str) -> Listing:
+        """Return what lies below ``folder`` alone, relative to it."""
+        prefix = f"{folder}/"
+        return Listing(
+            *(
+                [
+                    path.removeprefix(prefix)
+                    for path in getattr(self, kind.name)
+                    if path.startswith(prefix)
+                ]
+                for kind in fields(self)
+            )
+        )
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield one finding per kind of thing that was passed over."""
+        if self.hidden:
+            yield Finding(
+                kind="hidden",
+                message=f"{counted(self.hidden, 'hidden file or folder')} left out: "
+                f"{shown(self.hidden)}.",
+            )
+        if self.others:
+            endings = Counter(_ending(path) or "no ending" for path in self.others)
+            listed = [f".{e} ×{n}" if e != "no ending" else f"{e} ×{n}" for e, n in _most(endings)]
+            yield Finding(
+                kind="not-pictures",
+                message=f"{counted(self.others, 'file')} left out whose ending is not a "
+                f"picture's: {shown(listed, most=6)}.",
+            )
+        if self.loops:
+            yield Finding(
+                kind="loop",
+                message=f"{counted(self.loops, 'link')} to a folder above not followed: "
+                f"{shown(self.loops)}.",
+            )
+        if self.dangling:
+            yield Finding(
+                kind="dangling",
+                message=f"{counted(self.dangling, 'link')} to nothing left out: "
+                f"{shown(self.dangling)}.",
+            )
+        if self.unnamed:
+            yield Finding(
+                kind="bad-name",
+                message=f"{counted(self.unnamed, 'file or folder')} left out whose name is not "
+                f"UTF-8; rename: {shown(self.unnamed)}.",
+            )
+
+
+def walk(root: Path) -> Listing:
+    """List everything below ``root``, links followed, each loop entered once at most.
+
+    Costs one system call per folder and none per file: 100,000 pictures take under a second.
+
+    Raises:
+        BadData: for a folder that may not be read, naming it.
+    """
+    out = Listing()
+    waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+    while waiting:
+        prefix, above = waiting.pop()
+        folder = root / prefix
+        try:
+            status = folder.stat()
+            identity = (status.st_dev, status.st_ino)
+            if identity in above:
+                out.loops.append(prefix.rstrip("/"))
+                continue
+            with os.scandir(folder) as entries:
+                inside = above | {identity}
+                waiting += [(f"{name}/", inside) for name in _sort_out(entries, prefix, out)]
+        except OSError as error:
+            raise BadData(
+                f"{folder} cannot be read: {error.strerror}.", hint="Check its permissions."
+            ) from None
+        if prefix:
+            out.folders.append(prefix.rstrip("/"))
+    for names in (out.pictures, out.folders, out.others, out.hidden, out.loops, out.dangling):
+        names.sort()
+    out.unnamed.sort()
+    return out
+
+
+def counted(items: Iterable[object], noun: str) -> str:
+    """Return the number of ``items`` with the noun in the right number.
+
+    >>> counted("ab", "file or folder"), counted("a", "class"), counted("ab", "class")
+    ('2 files or folders', '1 class', '2 classes')
+    """
+    number = len(list(items))
+    if number != 1:
+        noun = " or ".join(w + ("es" if w.endswith("s") else "s") for w in noun.split(" or "))
+    return f"{number:,} {noun}"
+
+
+def shown(names: Iterable[str], *, most: int = 3) -> str:
+    """Return the first names and how many more there are.
+
+    >>> shown("abcde", most=3)
+    'a, b, c and 2 more'
+    """
+    listed = list(names)
+    more = len(listed) - most
+    return ", ".join(listed[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _sort_out(entries: Iterable[os.DirEntry[str]], prefix: str, out: Listing) -> list[str]:
+    """File each entry in ``out``; return the folders to enter."""
+    enter = []
+    for entry in entries:
+        path = prefix + entry.name
+        if not entry.name.isascii() and not _is_unicode(entry.name):
+            out.unnamed.append(path.encode("utf-8", "backslashreplace").decode())
+        elif entry.name.startswith(".") or entry.name in LITTER:
+            out.hidden.append(path)
+        elif _is(entry, "dir"):
+            enter.append(path)
+        elif not _is(entry, "file"):
+            (out.dangling if entry.is_symlink() else out.others).append(path)
+        elif _ending(entry.name) in PICTURES:
+            out.pictures.append(path)
+        else:
+            out.others.append(path)
+    return enter
+
+
+def _is(entry: os.DirEntry[str], what: str) -> bool:
+    try:
+        return entry.is_dir() if what == "dir" else entry.is_file()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _ending(path: str) -> str:
+    stem, _, ending = path.rpartition("/")[2].rpartition(".")
+    return ending.lower() if stem else ""
+
+
+def _most(counts: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))

@@ -1,0 +1,175 @@
+"""What the numbers mean, in plain sentences: how sure, how much better, and what is too small."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from foveal.evaluate.difference import kept
+from foveal.evaluate.glossary import meaning
+from foveal.evaluate.interval import Interval
+from foveal.evaluate.judgement import Baseline, Judgement
+from foveal.evaluate.wording import number, percent
+
+FEW_IMAGES = 10  # of a class
+FEW_GROUPS = 20  # in simulations, intervals from 20 groups held the truth in 80 to 93 % of trials
+FINE = 0.01  # a difference in top-1 that is small enough to pass without a word
+SHOWN = 5  # class names in one sentence
+LESS_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error"})
+
+
+def sentences(judgement: Judgement) -> tuple[str, ...]:
+    """Return what a person should know about these numbers, most important first."""
+    return (
+        *_top1(judgement),
+        *(_against(baseline) for baseline in judgement.baselines),
+        *_promises(judgement),
+        *_size(judgement),
+        *_calibration(judgement),
+        *_classes(judgement),
+        *_silent(judgement),
+    )
+
+
+def _top1(judgement: Judgement) -> Iterator[str]:
+    top1 = judgement.metrics["top1"]
+    if top1.value is None:
+        return
+    right = f"{percent(top1.value)} of {_counted(judgement.images, 'test image')} are right"
+    if top1.low is None or top1.high is None:
+        yield f"{right}; how far that may be trusted cannot be said."
+    else:
+        yield (
+            f"{right}; for all images like these it is between {percent(top1.low)} and "
+            f"{percent(top1.high)} (95 % interval)."
+        )
+
+
+def _against(baseline: Baseline) -> str:
+    gain = baseline.difference
+    if gain.value is None or gain.low is None or gain.high is None:
+        return f"It cannot be compared with the baseline {baseline.name!r}: that takes two images."
+    span = f"{_points(gain.value)} points of top-1 ({_points(gain.low)} to {_points(gain.high)})"
+    if gain.low > 0:
+        return f"It is better than the baseline {baseline.name!r} by {span}."
+    if gain.high < 0:
+        turned = Interval(-gain.value, -gain.high, -gain.low)
+        return (
+            f"It is WORSE than the baseline {baseline.name!r} by {_points(turned.value)} points of "
+            f"top-1 ({_points(turned.low)} to {_points(turned.high)})."
+        )
+    return (
+        f"These images cannot tell it from the baseline {baseline.name!r}: "
+        f"the difference is {span}."
+    )
+
+
+def _promises(judgement: Judgement) -> Iterator[str]:
+    for name, promised in judgement.promised.items():
+        found = judgement.metrics.get(name, Interval(None))
+        verdict = kept(promised, found)
+        if verdict is None or found.value is None or promised.value is None:
+            continue
+        per_cent = meaning(name).in_percent
+        numbers = (
+            f"Cross-validation promised {_title(name)} of "
+            f"{number(promised.value, in_percent=per_cent)}, "
+            f"the test gives {number(found.value, in_percent=per_cent)}"
+        )
+        worse = (found.value < promised.value) != (name in LESS_IS_BETTER)
+        if verdict:
+            yield f"{numbers}: the promise was kept."
+        elif worse:
+            yield (
+                f"{numbers}: the promise was NOT kept. Either the test images differ from the "
+                "training images, or training images that resemble each other need groups."
+            )
+        else:
+            yield f"{numbers}: better than promised, so the test images may be easier."
+
+
+def _size(judgement: Judgement) -> Iterator[str]:
+    images, groups, least = judgement.images, judgement.groups, judgement.tells_apart
+    held = _counted(images, "test image")
+    if groups is not None:
+        held += f" in {_counted(groups, 'group')}"
+    if least is None:
+        yield f"With {held} no difference between two models can be told."
+    elif least >= FINE:
+        yield (
+            f"With {held} two models must differ by about {100 * least:.0f} points "
+            "before this test can tell them apart."
+        )
+    if groups == 1:
+        yield "All test images belong to one group, so no interval can be given: add groups."
+    elif groups is not None and groups < FEW_GROUPS:
+        yield f"There are only {groups} groups: the intervals themselves are rough, and too short."
+
+
+def _calibration(judgement: Judgement) -> Iterator[str]:
+    top1, over = judgement.metrics["top1"], judgement.metrics["overconfidence"]
+    error = judgement.metrics["calibration_error"]
+    if top1.value is None or over.value is None or over.low is None or over.high is None:
+        return
+    sure = (
+        f"it is {percent(min(top1.value + over.value, 1.0))} sure and "
+        f"{percent(top1.value)} right on the mean"
+    )
+    if over.low > 0:
+        yield f"It is too sure of itself: {sure}."
+    elif over.high < 0:
+        yield f"It is right more often than it says: {sure}."
+    elif error.low is not None and error.low > 0:
+        yield (
+            f"Its confidence fits on the mean but not everywhere ({sure}, calibration error "
+            f"{error}): see the reliability diagram."
+        )
+    else:
+        yield f"Its confidence can be taken at its word, as far as these images show: {sure}."
+
+
+def _classes(judgement: Judgement) -> Iterator[str]:
+    absent = [row.name for row in judgement.per_class if row.support == 0]
+    few = [row.name for row in judgement.per_class if 0 < row.support < FEW_IMAGES]
+    total = _counted(len(judgement.classes), "class", "classes")
+    if absent:
+        have = "has no test image and is" if len(absent) == 1 else "have no test image and are"
+        yield (
+            f"{len(absent)} of {total} {have} left out of the means over classes: {_names(absent)}."
+        )
+    if few:
+        have = "has" if len(few) == 1 else "have"
+        yield (
+            f"{len(few)} of {total} {have} fewer than {FEW_IMAGES} test images, "
+            f"too few for numbers of their own: {_names(few)}."
+        )
+
+
+def _silent(judgement: Judgement) -> Iterator[str]:
+    """Say which numbers have no interval because every resample gave the same."""
+    mute = [
+        _title(name)
+        for name, interval in judgement.metrics.items()
+        if interval.value is not None and interval.low is None
+    ]
+    if mute and judgement.groups != 1:
+        yield (
+            f"No interval for {', '.join(mute)}: the number was the same in every resample, "
+            "which says that these images hold too few mistakes, not that there are none."
+        )
+
+
+def _title(name: str) -> str:
+    return {"top1": "top-1", "top5": "top-5"}.get(name, name.replace("_", " "))
+
+
+def _points(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}".replace("-", "−")
+
+
+def _counted(count: int, one: str, many: str = "") -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def _names(names: Sequence[str]) -> str:
+    rest = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def from_bytes(content: bytes, *, where: str) -> onnx.ModelProto:
             let a graph open any file on this machine), or calls operators of a plug-in library.
     """
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # onnx's own
     from onnx import inliner
 
     try:
@@ -169,7 +169,7 @@ def add_pools(model: onnx.ModelProto, stage: Stage) -> None:
     """
     from onnx import helper
 
-    def node(kind: str, inputs: list[str], output: str, **attributes: int | list[int]) -> None:
+    def node(kind: str, inputs: list[str], output: str, **attributes: Any) -> None:
         made = helper.make_node(kind, inputs, [output], name=output, **attributes)
         model.graph.node.append(made)
 

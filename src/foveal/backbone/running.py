@@ -11,13 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.backbone import graphs
-from foveal.backbone.spec import PIXELS, BackboneSpec, Blocks
+from foveal.backbone.spec import PIXELS, BackboneSpec, Blocks, NetworkWeights
 from foveal.core.errors import BadWeights, OutOfRange
 
 if TYPE_CHECKING:
     import onnx
-
-NetworkWeights = dict[str, NDArray[Any]]  # timm's own keys -> tensors, as trained
 
 BATCH = 32  # pictures a run of the graph: activations stay small, threads stay busy
 
@@ -62,7 +60,7 @@ class OnnxBackbone:
         return graphs.prune(self._model, outputs)
 
     def network_weights(self) -> NetworkWeights | None:
-        """Return the network's weights in timm's own keys; None for a graph of other origin.
+        """Return the network's weights in timm's keys; None where timm cannot build it.
 
         Raises:
             Damaged: if the file is not what its hash promised.
@@ -88,13 +86,17 @@ class OnnxBackbone:
             raise OutOfRange(
                 "pixels", f"{pixels.dtype}{list(pixels.shape)}", f"uint8[N, {size}, {size}, 3]"
             )
+        if not len(pixels):  # graphs may divide by the number of pictures
+            one = self.embed(np.zeros((1, size, size, 3), np.uint8), blocks)
+            return {name: rows[:0] for name, rows in one.items()}
         names = list(dict.fromkeys(blocks))
         session = self._session(names)
-        parts = [
-            session.run(names, {PIXELS: np.ascontiguousarray(pixels[start : start + BATCH])})
-            for start in range(0, max(len(pixels), 1), BATCH)
-        ]
-        return {name: np.concatenate(rows) for name, rows in zip(names, zip(*parts), strict=True)}
+        parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
+        for start in range(0, len(pixels), BATCH):
+            batch = np.ascontiguousarray(pixels[start : start + BATCH])
+            for name, rows in zip(names, session.run(names, {PIXELS: batch}), strict=True):
+                parts[name].append(rows)
+        return {name: np.concatenate(rows) for name, rows in parts.items()}
 
     def _session(self, names: Sequence[str]) -> Any:  # noqa: ANN401  # onnxruntime has no types
         key = frozenset(names)

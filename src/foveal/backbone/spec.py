@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     import onnx
 
 Blocks = dict[str, NDArray[np.float32]]  # block name -> (N, D)
+NetworkWeights = dict[str, NDArray[Any]]  # timm's own keys -> tensors, as trained
 
 PIXELS = "pixels"  # the graph's only input: uint8 (N, size, size, 3), RGB
 LAST = "last"  # the last features (N, D), what the network's own classifier reads
 LAST_MAP = "last/map"  # the last feature map (N, C, h, w)
+LOGITS = "logits"  # what its own classifier says (N, K), where the weights brought one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,7 @@ class BackboneSpec:
     architecture: str | None = None
     model_args: dict[str, Any] = field(default_factory=dict)
     classifier: str | None = None  # name of the last linear layer in the weights: "fc"
+    classes: int | None = None  # K of the output ``logits``; None where the graph has none
 
     def widths(self) -> dict[str, int]:
         """Return the number of features of every block, simplest first."""
@@ -98,3 +101,6 @@ class Backbone(Protocol):
 
     def graph(self, outputs: Iterable[str]) -> onnx.ModelProto:
         """Return the ONNX graph from ``pixels`` to just these outputs, blocks or maps."""
+
+    def network_weights(self) -> NetworkWeights | None:
+        """Return the network's weights in timm's keys; None where timm cannot build it."""

@@ -1,0 +1,43 @@
+"""The bytes of a picture's file, or the reason why there are none."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from foveal.core.errors import BrokenImage
+
+MAX_BYTES = 1 << 30
+"""Largest file that is read: 1 GiB. The biggest picture that ``decode.MAX_PIXELS`` lets pass takes
+0.8 uncompressed, at 16 bits a channel with alpha; what is larger is a film or a disk image."""
+
+
+def bytes_of(source: Path | bytes) -> bytes:
+    """Return the bytes of a file; bytes are passed through.
+
+    Raises:
+        BrokenImage: with the reason, when the file is gone, forbidden, a folder, a device or a
+            pipe (which would never end), or larger than ``MAX_BYTES``.
+    """
+    if isinstance(source, bytes):
+        return source
+    try:
+        # Opening a pipe would wait for its writer: hence the flag, which files ignore.
+        descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor has no path
+            status = os.fstat(descriptor)
+            if stat.S_ISDIR(status.st_mode):
+                raise BrokenImage("a folder, not a file")
+            if not stat.S_ISREG(status.st_mode):
+                raise BrokenImage("not a regular file")
+            if status.st_size > MAX_BYTES:
+                raise BrokenImage(f"too large: {status.st_size / 1e9:.1f} GB")
+            return file.read()
+    except FileNotFoundError:
+        raise BrokenImage("the file is not there") from None
+    except PermissionError:
+        raise BrokenImage("not allowed to read the file") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        text = getattr(error, "strerror", None) or str(error)
+        raise BrokenImage(f"cannot be read: {text}") from None

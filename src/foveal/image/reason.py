@@ -12,22 +12,22 @@ READ = {  # how the formats we read begin
     "WebP": rb"RIFF....WEBP",
     "GIF": rb"GIF8",
     "BMP": rb"BM",
-    "TIFF": rb"II\*\0|MM\0\*",
+    "TIFF": rb"II\*\x00|MM\x00\*",
     "AVIF": rb"....ftypavi[fs]",
 }
 NOT_READ = {  # what else turns up in folders of pictures
     "HEIC": rb"....ftyp(hei|hev|mif1|msf1)",
     "Video": rb"....ftyp",
     "PSD": rb"8BPS",
-    "ICO": rb"\0\0\1\0",
-    "JPEG 2000": rb"\0\0\0\x0cjP|\xff\x4f\xff\x51",
-    "JPEG XL": rb"\0\0\0\x0cJXL|\xff\x0a",
+    "ICO": rb"\x00\x00\x01\x00",
+    "JPEG 2000": rb"\x00\x00\x00\x0cjP|\xff\x4f\xff\x51",
+    "JPEG XL": rb"\x00\x00\x00\x0cJXL|\xff\x0a",
     "PNM": rb"P[1-7fF]\s",
     "DICOM": rb"[\s\S]{128}DICM",
     "PDF": rb"%PDF",
     "PostScript": rb"%!PS",
-    "SVG": rb"[^\0]{0,512}<svg",
-    "ZIP": rb"PK\3\4",
+    "SVG": rb"[^\x00]{0,512}<svg",
+    "ZIP": rb"PK\x03\x04",
     "gzip": rb"\x1f\x8b",
 }
 

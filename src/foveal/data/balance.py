@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +66,9 @@ def assign(
     images, then by the first bin. No bin is off by more than half of the largest unit of a class,
     as long as units are of one class each.
 
+    Units of the same contents could change places without any bin noticing. Of those the last bin
+    gets the lowest hashes, the first the highest: a few more images then move a few, not most.
+
     Args:
         units: their ids settle the order among units of one size.
         contents: what they hold.
@@ -92,12 +97,23 @@ def assign(
     for unit, bin_ in enumerate(bins):
         if bin_ != FREE:
             put(unit, bin_)
-    order = hash_order(units.ids, seed)
-    order.sort(key=contents.sizes.__getitem__, reverse=True)  # stable: equals stay in hash order
-    for unit in order:
-        if bins[unit] == FREE:
-            put(unit, min(range(len(lack_B)), key=lambda bin_: cost(unit, bin_)))  # used at once
+    free = [unit for unit in hash_order(units.ids, seed) if bins[unit] == FREE]
+    free.sort(key=contents.sizes.__getitem__, reverse=True)  # stable: equals stay in hash order
+    for unit in free:
+        put(unit, min(range(len(lack_B)), key=partial(cost, unit)))
+    _lowest_last(free, contents, bins)
     return bins
+
+
+def _lowest_last(units: Sequence[int], contents: Contents, bins: list[int]) -> None:
+    """Exchange the bins of ``units``, given in hash order, among those of the same contents."""
+    alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for unit in units:
+        alike[contents.sizes[unit], *contents.labels[unit]].append(unit)
+    for exchangeable in alike.values():
+        taken = sorted((bins[unit] for unit in exchangeable), reverse=True)
+        for unit, bin_ in zip(exchangeable, taken, strict=True):
+            bins[unit] = bin_
 
 
 def whole_targets(
@@ -115,8 +131,8 @@ def whole_targets(
         most: the most that each class may give (K).
         seed: another seed, another choice among equals.
 
-    >>> whole_targets([10, 2, 2], ["a", "b", "c"], 0.25, most=[9, 1, 1], seed=0)
-    [2, 1, 1]
+    >>> whole_targets([8, 3, 1], ["a", "b", "c"], 0.25, most=[7, 2, 0], seed=0)
+    [2, 1, 0]
     """
     exact = [min(share * total, cap) for total, cap in zip(totals, most, strict=True)]
     targets = [math.floor(value + 1e-9) for value in exact]

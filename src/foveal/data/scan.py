@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from foveal.image.header import header
 from foveal.image.source import bytes_of
 
 AT_ONCE = 1024  # files given to the pool together: Ctrl-C and strictness wait for no more
+RENEWED = frozenset({"changed", "conflict", "duplicate", "leak"})  # told anew by each scan
 LISTED = 20  # broken files that an error names
 
 
@@ -89,8 +89,8 @@ def scan(
         pl.Series("height", [one.height for one in looked], dtype=pl.Int32),
     ).filter(whole)
     before = manifest.table["sha256"].filter(whole).to_list()
-    kept = _renumbered(manifest.findings, whole.to_list()) if broken else manifest.findings
-    seen = replace(manifest, table=table, findings=kept)
+    earlier = [finding for finding in manifest.findings if finding.kind not in RENEWED]
+    seen = replace(manifest, table=table, findings=_renumbered(earlier, whole.to_list()))
     return seen.with_table(table, *broken, *_changed(seen, before), *_repeated(seen))
 
 
@@ -117,10 +117,9 @@ def broken_check(broken: Sequence[Finding], total: int, *, strict: bool, max_bro
         more = f"\n  and {len(lines) - LISTED:,} more" if len(lines) > LISTED else ""
         few = f"{len(broken):,} of {total:,} files are broken, more than {max_broken:.0%}"
         which = few if len(broken) < total else f"All {total:,} files are broken"
-        hint = "Repair or remove them" + (
-            ", or allow more with max_broken." if which == few else "."
+        raise BadData(
+            f"{which}:{listed}{more}\n", hint="Repair or remove them, or raise max_broken."
         )
-        raise BadData(f"{which}:{listed}{more}\n", hint=hint)
 
 
 def _batches(paths: list[str]) -> Iterator[list[str]]:
@@ -160,32 +159,25 @@ def _changed(manifest: Manifest, before: Sequence[str | None]) -> list[Finding]:
 
 def _repeated(manifest: Manifest) -> Iterator[Finding]:
     """Yield each set of pictures of the same bytes: as a conflict, a leak or a mere duplicate."""
-    table = manifest.table
-    again = table["sha256"].is_duplicated().arg_true().to_list()
-    sets: dict[str, list[int]] = defaultdict(list)
-    for row in again:
-        sets[table["sha256"][row]].append(row)
-    for rows in sets.values():
-        some = table[rows]
-        names = " and ".join(some["path"].head(2)) + (
-            f" and {len(rows) - 2} more" if rows[2:] else ""
-        )
-        labels = sorted({"+".join(sorted(labels)) or "(none)" for labels in some["labels"]})
-        parts = sorted({part or "train" for part in some["part"]})
-        if len(labels) > 1:
-            kind, score, why = "conflict", 1.0, f"labelled {' and '.join(labels)}: one is wrong"
-        elif len(parts) > 1:
-            kind, score, why = (
-                "leak",
-                1.0,
-                f"in {' and '.join(parts)}: only learnt from, not scored",
-            )
+    import polars as pl
+
+    again = manifest.table.with_row_index("row").filter(pl.col("sha256").is_duplicated())
+    sets = again.group_by("sha256", maintain_order=True)
+    for rows, paths, labels, parts in (
+        sets.agg("row", "path", "labels", "part").drop("sha256").iter_rows()
+    ):
+        said = sorted({" + ".join(sorted(names)) or "nothing" for names in labels})
+        where = sorted({part or "train" for part in parts})
+        if len(said) > 1:
+            kind, score, why = "conflict", 1.0, f"labelled {' and '.join(said)}"
+        elif len(where) > 1:
+            kind, score, why = "leak", 1.0, f"in {' and '.join(where)}: learnt from, not scored"
         else:
-            kind, score, why = "duplicate", 0.5, "kept together in every split"
+            kind, score, why = "duplicate", 0.5, "so no split tears them apart"
         yield Finding(
             kind=kind,
-            message=f"{names} are the same picture, {why}.",
+            message=f"The same picture {len(rows)} times, {why}: {shown(paths)}.",
             score=score,
             rows=tuple(rows),
-            path=some["path"][0],
+            path=paths[0],
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -132,8 +133,8 @@ def _hold_out(
 ) -> NDArray[np.bool_]:
     """Return which units are held out (U), where those of ``fixed_U`` are settled: 0 in, 1 out."""
     contents = _contents(manifest, units)
-    units_K = np.bincount([k for pairs in contents.labels for k, _ in pairs], minlength=1).tolist()
-    most = [total - 1 if n > 1 else 0 for total, n in zip(contents.totals, units_K, strict=False)]
+    units_K = Counter(k for pairs in contents.labels for k, _ in pairs)
+    most = [total - 1 if units_K[k] > 1 else 0 for k, total in enumerate(contents.totals)]
     test_K = whole_targets(contents.totals, manifest.classes, test_share, most=most, seed=seed)
     train_K = [total - test for total, test in zip(contents.totals, test_K, strict=True)]
     out_U = assign(

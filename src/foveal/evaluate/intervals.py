@@ -115,8 +115,8 @@ def joined(values_R: Values) -> Interval:
         Davison and Hinkley, "Bootstrap Methods and their Application", 1997, 5.2 (the mirror
         image is their "basic" interval).
 
-    >>> joined(np.array([0.5, *np.linspace(0.4, 0.8, 201)]))
-    Interval(value=0.5, low=0.21, high=0.79)
+    >>> str(joined(np.array([0.5, *np.linspace(0.4, 0.8, 201)])))
+    '0.500 (0.210–0.790)'
     """
     straight = percentile(values_R)
     if straight.value is None or straight.low is None or straight.high is None:

@@ -47,7 +47,7 @@ def _top1(judgement: Judgement) -> Iterator[str]:
 def _against(baseline: Baseline) -> str:
     gain = baseline.difference
     if gain.value is None or gain.low is None or gain.high is None:
-        return f"It cannot be compared with the baseline {baseline.name!r}: that takes two images."
+        return f"One image or group alone cannot compare it with the baseline {baseline.name!r}."
     span = f"{_points(gain.value)} points of top-1 ({_points(gain.low)} to {_points(gain.high)})"
     if gain.low > 0:
         return f"It is better than the baseline {baseline.name!r} by {span}."

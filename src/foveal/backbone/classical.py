@@ -203,38 +203,46 @@ def _colours(g: _Graph, planes: Value) -> Value:
     """Return the shares (N, 48) of the pixels in 16 equal bins of hue, saturation and value.
 
     The divisions stand last, so that a colour on the edge of two bins lands in the upper one.
-    Grey has hue 0, as everywhere.
     """
     red, green, blue = g.split(planes)
     value = g.add("Max", red, green, blue)
     spread = g.add("Sub", value, g.add("Min", red, green, blue))
-    spread_or_1 = g.add("Max", spread, g.floats(TINY))
-
-    def sixths(high: Value, low: Value, turn: float) -> Value:
-        quotient = g.add("Div", g.add("Sub", high, low), spread_or_1)
-        return g.add("Add", quotient, g.floats(turn))
-
-    from_red = sixths(green, blue, 0)
-    below = g.add("Less", from_red, g.floats(0))
-    from_red = g.add("Where", below, g.add("Add", from_red, g.floats(6)), from_red)
-    is_green = g.add("Equal", value, green)
-    other = g.add("Where", is_green, sixths(blue, red, 2), sixths(red, green, 4))
-    hue = g.add("Where", g.add("Equal", value, red), from_red, other)
+    hue = _hue(g, red, green, blue, spread)
     hue_bin = g.add("Div", g.add("Mul", hue, g.floats(BINS / 2)), g.floats(6 / 2))
+    not_black = g.add("Max", value, g.floats(TINY))
+    saturation_bin = g.add("Div", g.add("Mul", spread, g.floats(BINS)), not_black)
     value_bin = g.add("Div", g.add("Mul", value, g.floats(BINS)), g.floats(255))
-    full = g.add("Max", value, g.floats(TINY))
-    saturation_bin = g.add("Div", g.add("Mul", spread, g.floats(BINS)), full)
 
     bins = g.add("Concat", hue_bin, saturation_bin, value_bin, axis=1)
-    first = np.arange(3).reshape(1, 3, 1, 1) * BINS
-    bins = g.add("Add", g.add("Min", bins, g.floats(BINS - 1)), g.floats(first))
-    count = 3 * SIDE * SIDE
-    bins = g.add("Reshape", g.add("Cast", bins, to=INT64), g.ints(0, count))  # cuts the fraction
-    pictures = g.add("Shape", bins, start=0, end=1)
-    none = g.add("Expand", g.floats(0), g.add("Concat", pictures, g.ints(3 * BINS), axis=0))
-    ones = g.add("Expand", g.floats(1), g.add("Concat", pictures, g.ints(count), axis=0))
-    counted = g.add("ScatterElements", none, bins, ones, axis=1, reduction="add")
-    return g.add("Div", counted, g.floats(SIDE * SIDE))
+    bins = g.add("Reshape", g.add("Cast", bins, to=INT64), g.ints(0, 3, SIDE * SIDE))
+    bins = g.add("Min", bins, g.ints(BINS - 1))
+    bins = g.add("Add", bins, g.ints([0], [BINS], [2 * BINS]))
+    bins = g.add("Reshape", bins, g.ints(0, 3 * SIDE * SIDE))
+    none = g.add(
+        "Expand",
+        g.floats(0),
+        g.add("Concat", g.add("Shape", bins, end=1), g.ints(3 * BINS), axis=0),
+    )
+    ones = g.add("Expand", g.floats(1), g.add("Shape", bins))
+    counts = g.add("ScatterElements", none, bins, ones, axis=1, reduction="add")
+    return g.add("Div", counts, g.floats(SIDE * SIDE))
+
+
+def _hue(g: _Graph, red: Value, green: Value, blue: Value, spread: Value) -> Value:
+    """Return the place on the circle of colours, in sixths, in [0, 6); grey has 0."""
+    value = g.add("Max", red, green, blue)
+    divisor = g.add("Max", spread, g.floats(TINY))
+
+    def sixths(high: Value, low: Value) -> Value:
+        return g.add("Div", g.add("Sub", high, low), divisor)
+
+    from_red = sixths(green, blue)
+    from_green = g.add("Add", sixths(blue, red), g.floats(2))
+    from_blue = g.add("Add", sixths(red, green), g.floats(4))
+    below = g.add("Less", from_red, g.floats(0))
+    from_red = g.add("Where", below, g.add("Add", from_red, g.floats(6)), from_red)
+    other = g.add("Where", g.add("Equal", value, green), from_green, from_blue)
+    return g.add("Where", g.add("Equal", value, red), from_red, other)
 
 
 class _Graph:
@@ -260,8 +268,8 @@ class _Graph:
         """Return a float32 constant."""
         return self._constant(np.asarray(values, np.float32))
 
-    def ints(self, *values: int) -> Value:
-        """Return an int64 constant (n,)."""
+    def ints(self, *values: int | list[int]) -> Value:
+        """Return an int64 constant, (n,) or, of lists, (n, m)."""
         return self._constant(np.asarray(values, np.int64))
 
     def model(self, size_px: int) -> onnx.ModelProto:

@@ -152,8 +152,9 @@ def digests(ids: Iterable[str]) -> Digests:
     """
     known = list(ids)
     try:
-        if all(len(one) == 2 * DIGEST for one in known):
-            return np.frombuffer(bytes.fromhex("".join(known)), np.uint8).reshape(-1, DIGEST)
+        content = bytes.fromhex("".join(known))  # would skip blanks: hence the two lengths
+        if len(content) == DIGEST * len(known) and all(len(one) == 2 * DIGEST for one in known):
+            return np.frombuffer(content, np.uint8).reshape(-1, DIGEST)
     except ValueError:  # other letters
         pass
     wrong = next(one for one in known if not re.fullmatch("[0-9a-fA-F]{64}", one))

@@ -208,6 +208,8 @@ def _embed(
         pattern_U |= part.missing[block].astype(np.int64) << bit
     total, done = int(np.count_nonzero(pattern_U)), 0
     reasons: dict[int, str] = {}
+    if total:
+        listener.progress("embedding", done, total)
     try:
         for pattern in np.unique(pattern_U[pattern_U > 0]):
             rows_G = np.flatnonzero(pattern_U == pattern)

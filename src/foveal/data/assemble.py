@@ -7,7 +7,7 @@ that a part lacks, groups that straddle the given parts.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +48,7 @@ def assemble(
     *,
     declared: Iterable[str] = (),
     findings: Iterable[Finding] = (),
+    grouping: str = "",
     source: str,
 ) -> Manifest:
     """Return the manifest of these rows, with what is worth knowing about them.
@@ -57,6 +58,7 @@ def assemble(
         rows: the images.
         declared: classes that the source names, with or without images.
         findings: what the reader itself noticed.
+        grouping: how groups were told.
         source: what was read and how.
 
     Raises:
@@ -69,7 +71,12 @@ def assemble(
     told = [*findings, *_unlabelled(rows), *_partless(rows), *_empty(classes, seen)]
     told += [*_spellings(rows, classes), *_missing(rows), *_straddling(rows)]
     return Manifest(
-        root=root, classes=classes, table=_table(rows), findings=tuple(told), source=source
+        root=root,
+        classes=classes,
+        table=_table(rows),
+        findings=tuple(told),
+        grouping=grouping,
+        source=source,
     )
 
 
@@ -173,32 +180,29 @@ def _missing(rows: Rows) -> list[Finding]:
         lacking = sorted(name for name, seen in parts.items() if part not in seen)
         if part not in present or not lacking:
             continue
+        names = shown(map(repr, lacking))
         if part == "train":
-            out.append(
-                Finding(
-                    kind="untrained-class",
-                    message=f"{counted(lacking, 'class')} without a picture in train, so never "
-                    f"answered and always scored wrong: {shown(map(repr, lacking))}.",
-                )
-            )
-        elif all("train" not in seen for seen in parts.values() if part in seen):
-            there = sorted(name for name, seen in parts.items() if part in seen)
-            if "train" in present:
-                raise BadData(
-                    f"Not one class of {part} ({shown(map(repr, there))}) is a class of train "
-                    f"({shown(repr(n) for n in sorted(parts) if 'train' in parts[n])}).",
-                    hint="Classes are matched by name: rename the folders or labels.",
-                )
+            kind = "untrained-class"
+            rest = f"in train, so never answered and always scored wrong: {names}."
         else:
-            out.append(
-                Finding(
-                    kind="missing-class",
-                    message=f"{counted(lacking, 'class')} without a picture in {part}: "
-                    f"{shown(map(repr, lacking))}. Nothing is learnt of them there; the others "
-                    "keep their names and numbers.",
-                )
-            )
+            _check_shared(parts, part)
+            kind = "missing-class"
+            rest = f"in {part}: {names}. The other classes keep their names and numbers."
+        message = f"{counted(lacking, 'class')} without a picture {rest}"
+        out.append(Finding(kind=kind, message=message))
     return out
+
+
+def _check_shared(parts: Mapping[str, set[Part]], part: Part) -> None:
+    """Refuse a part of which no class is trained, where something is."""
+    there = sorted(name for name, seen in parts.items() if part in seen)
+    trained = sorted(name for name, seen in parts.items() if "train" in seen)
+    if trained and not set(there) & set(trained):
+        raise BadData(
+            f"Not one class of {part} ({shown(map(repr, there))}) is a class of train "
+            f"({shown(map(repr, trained))}).",
+            hint="Classes are matched by name: rename the folders or labels.",
+        )
 
 
 def _straddling(rows: Rows) -> list[Finding]:

@@ -43,6 +43,7 @@ class Manifest:
     classes: tuple[str, ...]
     table: pl.DataFrame
     findings: tuple[Finding, ...] = field(default=(), repr=False)  # what reading noticed
+    grouping: str = ""  # how groups were told, as settings; "" for none. Other groups, other split
     source: str = ""  # what was read and how, for the report: "class folders photos/"
 
     def __len__(self) -> int:
@@ -57,6 +58,7 @@ class Manifest:
             self.root.resolve() == other.root.resolve()
             and self.classes == other.classes
             and self.findings == other.findings
+            and self.grouping == other.grouping
             and self.source == other.source
             and self.table.equals(other.table)
         )

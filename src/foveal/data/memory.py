@@ -18,28 +18,19 @@ from foveal.core.errors import FovealError
 from foveal.core.files import cache_folder, write_file
 from foveal.core.listener import SILENT, Listener
 from foveal.core.settings import read_json
-from foveal.data.manifest import PARTS, Part
-from foveal.data.reading import ReadSettings
+from foveal.data.manifest import PARTS, Manifest, Part
 
 FORMAT = 1
 HEX = frozenset("0123456789abcdef")
 
 
-def ledger_key(root: Path, *, test_share: float, seed: int, reading: ReadSettings) -> str:
+def split_key(manifest: Manifest, *, test_share: float, seed: int) -> str:
     """Return the name of the ledger of one folder, split in one way.
 
     Another share, seed or grouping asks for another split, so it has a ledger of its own.
     """
-    parts = [
-        str(root.resolve()),
-        repr(float(test_share)),
-        seed,
-        reading.group_column,
-        reading.group_pattern,
-        reading.group_level,
-        reading.group_scope,
-    ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+    way = [str(manifest.root.resolve()), manifest.grouping, float(test_share), seed]
+    return hashlib.sha256(json.dumps(way).encode()).hexdigest()[:32]
 
 
 def remembered(key: str, *, listener: Listener = SILENT) -> dict[str, Part]:

@@ -69,6 +69,18 @@ class ReadSettings:
         """The scope that holds for the pattern or level of these settings."""
         return self.group_scope or ("class" if self.group_pattern is not None else "all")
 
+    @property
+    def grouping(self) -> str:
+        """How a pattern or a level of these settings makes groups; "" where there is neither."""
+        if self.group_pattern is None and self.group_level is None:
+            return ""
+        how = (
+            f"group_pattern={self.group_pattern!r}"
+            if self.group_pattern is not None
+            else f"group_level={self.group_level}"
+        )
+        return f"{how}, group_scope={self.group_scope_used!r}"
+
     def refuse(self, names: Collection[str], source: str) -> None:
         """Refuse settings that would be ignored, since a person who gave them meant something.
 

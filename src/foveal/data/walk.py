@@ -11,9 +11,8 @@ from pathlib import Path
 from foveal.core.errors import BadData
 from foveal.data.finding import Finding
 
-PICTURES = frozenset(
-    ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "dib", "tif", "tiff", "avif"]
-)  # endings of the formats that `foveal.image` reads, lower case
+ENDINGS = ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "dib", "tif", "tiff", "avif")
+SUFFIXES = frozenset(f".{ending}" for ending in ENDINGS)  # of the formats that are read, lower case
 LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", "$RECYCLE.BIN", "@eaDir", "lost+found"})
 
 
@@ -52,8 +51,8 @@ class Listing:
                 f"{shown(self.hidden)}.",
             )
         if self.others:
-            endings = Counter(_ending(path) or "no ending" for path in self.others)
-            listed = [f".{e} ×{n}" if e != "no ending" else f"{e} ×{n}" for e, n in _most(endings)]
+            suffixes = Counter(_suffix(path) or "no ending" for path in self.others)
+            listed = [f"{suffix} ×{number}" for suffix, number in _most(suffixes)]
             yield Finding(
                 kind="not-pictures",
                 message=f"{counted(self.others, 'file')} left out whose ending is not a "
@@ -149,7 +148,7 @@ def _sort_out(entries: Iterable[os.DirEntry[str]], prefix: str, out: Listing) ->
             enter.append(path)
         elif not _is(entry, "file"):
             (out.dangling if entry.is_symlink() else out.others).append(path)
-        elif _ending(entry.name) in PICTURES:
+        elif _suffix(entry.name) in SUFFIXES:
             out.pictures.append(path)
         else:
             out.others.append(path)
@@ -171,9 +170,9 @@ def _is_unicode(name: str) -> bool:
     return True
 
 
-def _ending(path: str) -> str:
-    stem, _, ending = path.rpartition("/")[2].rpartition(".")
-    return ending.lower() if stem else ""
+def _suffix(path: str) -> str:
+    stem, dot, ending = path.rpartition("/")[2].rpartition(".")
+    return dot + ending.lower() if stem else ""
 
 
 def _most(counts: Counter[str]) -> list[tuple[str, int]]:

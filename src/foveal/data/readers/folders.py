@@ -47,6 +47,7 @@ def read(path: Path, settings: ReadSettings) -> Manifest:
         Rows(paths=here.paths, labels=here.labels, groups=groups, parts=[None] * len(here.paths)),
         declared=here.classes,
         findings=[*found.findings(), *here.findings, *told],
+        grouping=settings.grouping,
         source=f"class folders {path}",
     )
 

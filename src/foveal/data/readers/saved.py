@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 KEY = "foveal.manifest"  # of the JSON in the file's metadata
 FORMAT = 1
+TOLD_OF_GROUPS = frozenset({"no-group", "group-scope", "group-straddles"})  # kinds of finding
 
 
 def save(manifest: Manifest, path: Path) -> None:
@@ -37,6 +38,7 @@ def save(manifest: Manifest, path: Path) -> None:
         "format": FORMAT,
         "root": root.relative_to(folder).as_posix() if inside else root.as_posix(),
         "classes": manifest.classes,
+        "grouping": manifest.grouping,
         "source": manifest.source,
         "findings": [asdict(finding) for finding in manifest.findings],
     }
@@ -87,6 +89,7 @@ def read(path: Path, settings: ReadSettings) -> Manifest:
         findings=tuple(
             Finding(**{**finding, "rows": tuple(finding["rows"])}) for finding in about["findings"]
         ),
+        grouping=about["grouping"],
         source=about["source"],
     )
     return _regrouped(manifest, settings)
@@ -100,7 +103,12 @@ def _regrouped(manifest: Manifest, settings: ReadSettings) -> Manifest:
     table = manifest.table
     groups, told = groups_of(manifest.paths, table["labels"].to_list(), settings)
     table = table.with_columns(pl.Series("group", groups, dtype=pl.String))
-    return replace(manifest, table=table, findings=(*manifest.findings, *told))
+    return replace(
+        manifest,
+        table=table,
+        findings=(*(f for f in manifest.findings if f.kind not in TOLD_OF_GROUPS), *told),
+        grouping=settings.grouping,
+    )
 
 
 def _table(path: Path) -> pl.DataFrame:

@@ -68,6 +68,7 @@ def read(path: Path, settings: ReadSettings) -> Manifest:
         Rows(paths=paths, labels=labels, groups=groups, parts=parts),
         declared=classes,
         findings=[*findings, *told],
+        grouping=settings.grouping,
         source=f"part folders {path}/{{{','.join(folder_of.values())}}}",
     )
 

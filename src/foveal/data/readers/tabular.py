@@ -74,6 +74,7 @@ def read(path: Path, settings: ReadSettings) -> Manifest:
             parts=_parts(rows["part"].to_list(), path),
         ),
         findings=[*told, *guessed, *repeated, *_outside(paths), *grouping],
+        grouping=f"group_column={columns['group']!r}" if "group" in columns else settings.grouping,
         source=f"table {path}: {named}",
     )
 

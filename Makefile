@@ -3,12 +3,13 @@
 #   make test       the tests (adds torch, timm and the test tools: 5.5 GB)
 #   make check      ruff, strict types, import floors
 #   make test-slow  the tests that take minutes
+#   make size       what the base install takes
 #   make bench      the benchmarks of Foveal itself; peers: see benchmarks/README.md
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: setup demo test test-slow check format bench clean
+.PHONY: setup demo test test-slow check format size bench clean
 .DEFAULT_GOAL := setup
 
 .venv/made:
@@ -45,6 +46,9 @@ check: .venv/dev
 format: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+size: .venv/made
+	$(BIN)/python benchmarks/install_size.py
 
 bench: .venv/dev
 	$(BIN)/python -m benchmarks

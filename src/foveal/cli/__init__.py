@@ -1,1 +1,69 @@
-"""The command line: parse, call, print."""
+"""The command line: parse, call, print. One file per verb; nothing heavy until a verb runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from foveal.cli.bring import bring
+from foveal.cli.cache import cache
+from foveal.cli.demo import demo
+from foveal.cli.doctor import doctor
+from foveal.cli.fit import fit
+from foveal.cli.predict import predict
+from foveal.cli.test import judge
+from foveal.core.errors import FovealError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+app.command("fit")(fit)
+app.command("test")(judge)
+app.command("predict")(predict)
+app.command("import")(bring)
+app.command("demo")(demo)
+app.command("doctor")(doctor)
+app.command("cache")(cache)
+
+
+@app.callback()
+def main() -> None:
+    """From a folder of photographs to a tested, saved, usable image classifier."""
+
+
+def run() -> None:
+    """Entry point: results go to stdout, words to stderr; exit codes 0, 1, 2 and 130 mean things.
+
+    0: done. 1: it failed, one sentence on stderr says why. 2: asked for in a way that cannot
+    work. 130: interrupted; nothing is half-written.
+    """
+    try:
+        code = app(standalone_mode=False)
+    except FovealError as error:
+        _fail(f"foveal: {error}", error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("foveal: interrupted; nothing was half-written.", INTERRUPTED)
+    except BrokenPipeError:  # whoever read our output has heard enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except Exception as error:
+        import click
+
+        if not isinstance(error, click.ClickException):
+            raise
+        error.show(sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _fail(sentence: str, code: int) -> None:
+    print(sentence, file=sys.stderr, flush=True)  # noqa: T201 — the last word
+    raise SystemExit(code) from None

@@ -1,0 +1,113 @@
+"""`foveal fit`: from labelled photographs to a saved classifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foveal.cli import options as o
+from foveal.cli.console import AsJson, Quiet, console, put, show
+
+Data = Annotated[
+    Path | None,
+    typer.Argument(help="A folder CLASS/*.jpg or {train,val,test}/CLASS/*, or a table of files."),
+]
+Settings = Annotated[
+    Path | None, o.option("Repeat the run of this run.json; further options win.", "--settings")
+]
+Features = Annotated[
+    str | None,
+    o.option("What the head reads: auto (chosen), last, or blocks by name, a,b,c.", "--features"),
+]
+Head = Annotated[str | None, o.option("probe, prototype, or auto.", "--head")]
+ClassWeights = Annotated[
+    str | None, o.option("none, or balanced: rare classes count as much.", "--class-weights")
+]
+Folds = Annotated[int | None, o.option("Folds of the cross-validation (5).", "--folds")]
+TestShare = Annotated[
+    float | None, o.option("Share held out for `foveal test` (0.2); 0: none.", "--test-share")
+]
+Seed = Annotated[int | None, o.option("Of every random choice (0).", "--seed")]
+
+
+def fit(  # noqa: PLR0913 — one parameter per option
+    out: o.Out,
+    data: Data = None,
+    settings: Settings = None,
+    backbone: o.Backbone = None,
+    weights: o.Weights = None,
+    model_arg: o.ModelArg = None,
+    size: o.Size = None,
+    mean: o.Mean = None,
+    std: o.Std = None,
+    crop: o.Crop = None,
+    interpolation: o.Interpolation = None,
+    shape: o.Shape = None,
+    features: Features = None,
+    head: Head = None,
+    class_weights: ClassWeights = None,
+    folds: Folds = None,
+    test_share: TestShare = None,
+    seed: Seed = None,
+    group_column: o.GroupColumn = None,
+    group_pattern: o.GroupPattern = None,
+    group_level: o.GroupLevel = None,
+    group_scope: o.GroupScope = None,
+    path_column: o.PathColumn = None,
+    label_column: o.LabelColumn = None,
+    part_column: o.PartColumn = None,
+    root: o.Root = None,
+    reader: o.Reader = None,
+    max_broken: o.MaxBroken = None,
+    strict: o.Strict = False,
+    overwrite: o.Overwrite = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a classifier from labelled photographs and save it.
+
+    Example: foveal fit photos/ -o model/ --backbone mobilenetv2_100
+    """
+    from foveal.recipes.story import FitOrder, fit_and_save
+
+    order = FitOrder.from_options(
+        data,
+        settings,
+        o.given(
+            backbone=backbone,
+            weights=weights,
+            model_args=o.model_arguments(model_arg) if model_arg else None,
+            size_px=size,
+            mean=mean,
+            std=std,
+            crop=crop,
+            interpolation=interpolation,
+            shape=shape,
+            features=features,
+            head=head,
+            class_weights=class_weights,
+            folds=folds,
+            test_share=test_share,
+            seed=seed,
+            group_column=group_column,
+            group_pattern=group_pattern,
+            group_level=group_level,
+            group_scope=group_scope,
+            path_column=path_column,
+            label_column=label_column,
+            part_column=part_column,
+            root=root,
+            reader=reader,
+            max_broken=max_broken,
+            strict=strict,
+        ),
+    )
+    with console(quiet=quiet) as heard:
+        done = fit_and_save(order, out, overwrite=overwrite, listener=heard)
+    if as_json:
+        put(done.to_mapping())
+        return
+    for line in done.lines():
+        show(line)

@@ -1,0 +1,122 @@
+"""`foveal predict`: answers for files, folders, globs or a list on standard input."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foveal.cli.console import Quiet, console, show
+from foveal.core.errors import OutOfRange
+
+if TYPE_CHECKING:
+    from foveal.model.predictor import Answer
+
+ModelFolder = Annotated[Path, typer.Argument(help="A model that `foveal fit` wrote.")]
+Files = Annotated[
+    list[str] | None,
+    typer.Argument(help="Files, folders or globs; '-' or nothing: paths on standard input."),
+]
+Top = Annotated[int, typer.Option("--top", help="How many classes each answer names.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="JSON Lines: one object a file.")]
+Csv = Annotated[bool, typer.Option("--csv", help="CSV with a header line.")]
+
+
+def predict(
+    model: ModelFolder,
+    files: Files = None,
+    top: Top = 1,
+    json_lines: JsonLines = False,
+    as_csv: Csv = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say what is on pictures. A file that cannot be read is answered with the reason.
+
+    Exit code 1 if no file at all could be read.
+
+    Example: foveal predict model/ new/*.jpg --json
+    """
+    if top < 1:
+        raise OutOfRange("--top", top, "at least 1")
+    if json_lines and as_csv:
+        raise OutOfRange("--csv", True, "one of --json and --csv")
+    from foveal.recipes.model import load
+
+    loaded = load(model)
+    answers = loaded.stream(_paths(files or ["-"]), top=min(top, len(loaded.classes)))
+    write = _json if json_lines else _csv if as_csv else _text
+    with console(quiet=quiet) as heard:
+        right, broken = write(answers)
+        if broken:
+            heard.say(f"{broken} of {right + broken} files could not be read.")
+    if broken and not right:
+        raise typer.Exit(1)
+
+
+def _paths(names: Iterable[str]) -> Iterator[Path]:
+    """Yield paths; '-' stands for the lines of standard input; a glob for what it finds."""
+    for name in names:
+        if name == "-":
+            yield from (Path(line.rstrip("\n")) for line in sys.stdin if line.strip())
+        elif any(mark in name for mark in "*?[") and not Path(name).exists():
+            yield from map(Path, sorted(glob.glob(name, recursive=True)) or [name])  # noqa: PTH207 — as a shell would
+        else:
+            yield Path(name)
+
+
+def _json(answers: Iterable[Answer]) -> tuple[int, int]:
+    counts = [0, 0]
+    for answer in answers:
+        counts[bool(answer.error)] += 1
+        if answer.error:
+            values: dict[str, object] = {"path": answer.path, "error": answer.error}
+        else:
+            values = {
+                "path": answer.path,
+                "label": answer.label,
+                "probability": answer.probability,
+                "top": [{"label": label, "probability": p} for label, p in answer.top],
+            }
+        show(json.dumps(values, ensure_ascii=False))
+    return counts[0], counts[1]
+
+
+def _csv(answers: Iterable[Answer]) -> tuple[int, int]:
+    counts = [0, 0]
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["path", "label", "probability", "error", "further"])
+    for answer in answers:
+        counts[bool(answer.error)] += 1
+        further = " ".join(f"{label}={p:.6g}" for label, p in answer.top[1:])
+        probability = "" if answer.probability is None else f"{answer.probability:.6g}"
+        row = [answer.path, answer.label or "", probability, answer.error, further]
+        writer.writerow([_cell(text) for text in row])
+    sys.stdout.flush()
+    return counts[0], counts[1]
+
+
+def _text(answers: Iterable[Answer]) -> tuple[int, int]:
+    counts = [0, 0]
+    for answer in answers:
+        counts[bool(answer.error)] += 1
+        if answer.error:
+            show(f"{answer.path}: not read: {answer.error}")
+        else:
+            said = ", ".join(f"{label} {100 * p:.1f} %" for label, p in answer.top)
+            show(f"{answer.path}: {said}")
+    return counts[0], counts[1]
+
+
+def _cell(text: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula.
+
+    >>> _cell("=cmd()"), _cell("cat")
+    ("'=cmd()", 'cat')
+    """
+    return f"'{text}" if text[:1] in {"=", "+", "@", "\t", "\r"} else text

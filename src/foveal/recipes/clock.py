@@ -1,0 +1,97 @@
+"""What a run took: seconds per stage, peak memory, versions; and the `run.json` that keeps it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from foveal.core.files import check_exists, write_file
+from foveal.core.settings import read_json, to_json
+
+RUN = "run.json"
+PACKAGES = ("foveal", "numpy", "pillow", "onnxruntime", "onnx", "polars", "torch", "timm")
+
+
+class Clock:
+    """Seconds of wall time per stage, in the order they were first entered.
+
+    >>> clock = Clock()
+    >>> with clock("reading"):
+    ...     pass
+    >>> list(clock.seconds)
+    ['reading']
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Count what happens inside the block to ``stage``."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+    @property
+    def total(self) -> float:
+        """Seconds of all stages together."""
+        return sum(self.seconds.values())
+
+
+def peak_mb() -> float | None:
+    """Return the largest memory this process has held, in 10^6 bytes; None where unknown."""
+    try:
+        import resource
+    except ImportError:  # Windows keeps no such record
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
+
+
+def environment() -> dict[str, str]:
+    """Return the versions of Python and of what computes, as far as it is installed."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def run_folder(bundle: Path) -> Path:
+    """Return the folder beside a bundle that keeps what a run has besides its model.
+
+    >>> run_folder(Path("models/screws")).as_posix()
+    'models/screws.run'
+    """
+    clean = bundle.resolve() if bundle.name in {"", ".", ".."} else bundle
+    return clean.with_name(f"{clean.name}.run")
+
+
+def write_run(folder: Path, facts: Mapping[str, Any]) -> Path:
+    """Write ``run.json``: complete settings, versions, times, command; what no bundle holds."""
+    path = folder / RUN
+    finished = datetime.now(UTC).isoformat(timespec="seconds")
+    write_file(path, to_json({"finished": finished, **facts}))
+    return path
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """Return a ``run.json``, given as the file or as its folder.
+
+    Raises:
+        FovealError: if it is not there or no JSON object.
+    """
+    file = path / RUN if path.is_dir() else path
+    check_exists(file, "run.json")
+    return read_json(file.read_bytes(), where=str(file))

@@ -1,0 +1,310 @@
+"""Judge: a model's answers to pictures it was not trained on, as numbers and as a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal.backbone.classical import classical
+from foveal.backbone.spec import LAST
+from foveal.core.errors import BadData
+from foveal.core.listener import Listener
+from foveal.data.classes import match_classes
+from foveal.data.finding import Finding
+from foveal.data.manifest import Manifest
+from foveal.data.scan import broken_check, scan
+from foveal.evaluate.interval import Interval
+from foveal.evaluate.judge import judge, majority
+from foveal.evaluate.judgement import Judgement
+from foveal.evaluate.lines import lines
+from foveal.evaluate.report import (
+    Cost,
+    DataSummary,
+    ModelFacts,
+    Option,
+    Picture,
+    Report,
+)
+from foveal.model import parts
+from foveal.model.bundle import BASELINE
+from foveal.model.classifier import CLASSICAL
+from foveal.model.linear import softmax
+from foveal.model.predictions import Predictions
+from foveal.recipes.clock import Clock, environment, peak_mb
+from foveal.recipes.look import cut_away, pictures
+from foveal.recipes.orders import JudgeSettings
+from foveal.recipes.ship import read_head
+
+if TYPE_CHECKING:
+    from foveal.recipes.model import Model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Judged:
+    """What a test gave: print it, or make the report of it."""
+
+    judgement: Judgement
+    report: Report
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def lines(self) -> list[str]:
+        """Return the numbers as lines of text, for a terminal."""
+        rows = lines(self.judgement)
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        table = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) for r in rows]
+        return [*(line.rstrip() for line in table), "", *self.judgement.sentences]
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return everything JSON-ready: ``top1: {value, low, high}`` and so on."""
+        return self.report.to_mapping()
+
+    def html(self) -> bytes:
+        """Return the report as one self-contained HTML page."""
+        from foveal.evaluate.page import render
+
+        return render(self.report)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Answers:
+    """What the network said, row by row of the scored manifest; grows batch by batch."""
+
+    rows: list[int] = field(default_factory=list)
+    probabilities: list[NDArray[np.float64]] = field(default_factory=list)
+    baseline: list[NDArray[np.float64]] = field(default_factory=list)
+    broken: list[tuple[int, str]] = field(default_factory=list)
+
+
+def judge_model(
+    model: Model, data: Manifest, settings: JudgeSettings, listener: Listener
+) -> Judged:
+    """Score the test rows and unseen pictures of ``data``; never one that was learnt from.
+
+    Args:
+        model: fitted, loaded or brought from elsewhere.
+        data: labelled; its classes must be the model's, by name.
+        settings: what is accepted, and the seed of the bootstrap.
+        listener: hears what is left out.
+
+    Raises:
+        BadData: if a class is unknown to the model, or nothing is left to score.
+    """
+    clock = Clock()
+    with clock("reading files"):
+        scanned = scan(
+            data, listener=listener, strict=settings.strict, max_broken=settings.max_broken
+        )
+        for finding in scanned.findings:
+            listener.say(finding.message)
+        scored, left_out = _unseen(model, scanned, listener)
+        labels_N = _labels(model, scored)
+    with clock("answers"):
+        answers = _answers(model, scored, listener)
+    named = _broken(scored, answers.broken, settings, len(scanned))
+    scored = scored.rows(np.array(answers.rows, dtype=np.int64))
+    probabilities_NK = np.concatenate(answers.probabilities)
+    predictions = _predictions(model, scored, labels_N[answers.rows], probabilities_NK)
+    with clock("numbers"):
+        judgement = judge(
+            predictions,
+            baselines=_baselines(model, predictions, answers),
+            promised=_promised(model),
+            seed=settings.seed,
+        )
+    files = [scored.file(path) for path in scored.paths]
+    with clock("pictures"):
+        shown = pictures(model.predictor, predictions, files, listener)
+    seconds = clock.seconds["answers"]
+    cost = Cost(
+        seconds={**_fit_seconds(model), **{f"test: {k}": v for k, v in clock.seconds.items()}},
+        images_per_second=len(scored) / seconds if seconds else None,
+        peak_mb=peak_mb(),
+    )
+    summary = _summary(model, scanned, scored, named, left_out)
+    report = _report(model, judgement, shown, cost, summary)
+    return Judged(judgement=judgement, report=report)
+
+
+def _unseen(model: Model, data: Manifest, listener: Listener) -> tuple[Manifest, int]:
+    """Return the rows that may be scored, and how many were left out."""
+    seen = model.bundle.seen
+    known = [seen.get(sha[: parts.PREFIX]) for sha in data.table["sha256"].to_list()]
+    rows = [row for row, part in enumerate(known) if part in {None, "test"}]
+    left_out = len(known) - len(rows)
+    if not rows:
+        raise BadData(
+            f"The model was trained on all {len(known)} pictures of {data.source or data.root}.",
+            hint="Test it on others, or hold some out: `foveal fit --test-share 0.2`.",
+        )
+    if left_out:
+        listener.say(
+            f"{left_out} of {len(known)} pictures are left out: the model was trained or chosen "
+            f"on them. {len(rows)} are scored."
+        )
+    return data.rows(rows), left_out
+
+
+def _answers(model: Model, scored: Manifest, listener: Listener) -> _Answers:
+    """Run network and classical baseline over the pictures, in one decode pass."""
+    bundle, out = model.bundle, _Answers()
+    has_baseline = BASELINE in bundle.card["sha256"]
+    head = read_head(bundle.read(BASELINE)) if has_baseline else None
+    plain = classical(bundle.preprocess) if has_baseline else None
+    for batch in model.predictor.batches(scored.file(path) for path in scored.paths):
+        out.broken.extend(batch.broken)
+        if not len(batch.pixels):
+            continue
+        out.rows.extend(batch.rows.tolist())
+        logits_NK = model.predictor.logits(batch.pixels)
+        out.probabilities.append(softmax(logits_NK))
+        if head is not None and plain is not None:
+            features_ND = plain.embed(batch.pixels, [LAST])[LAST]
+            out.baseline.append(softmax(head.logits(features_ND)))
+        listener.progress("testing", len(out.rows) + len(out.broken), len(scored))
+    if not out.rows:
+        raise BadData(f"None of the {len(scored)} pictures could be read.")
+    return out
+
+
+def _broken(
+    scored: Manifest, broken: Sequence[tuple[int, str]], settings: JudgeSettings, total: int
+) -> tuple[tuple[str, str], ...]:
+    found = [
+        Finding(kind="broken", message=reason, path=scored.paths[row]) for row, reason in broken
+    ]
+    broken_check(found, total, strict=settings.strict, max_broken=settings.max_broken)
+    return tuple((finding.path, finding.message) for finding in found)
+
+
+def _labels(model: Model, scored: Manifest) -> NDArray[np.int64]:
+    """Return the model's number for the true class of each picture, matched by name."""
+    labels_N = scored.label_indices
+    counts_K = np.bincount(labels_N, minlength=len(scored.classes))
+    to_model_K = match_classes(model.classes, scored.classes, images_K=counts_K)
+    return to_model_K[labels_N]
+
+
+def _predictions(
+    model: Model,
+    scored: Manifest,
+    labels_N: NDArray[np.int64],
+    probabilities_NK: NDArray[np.float64],
+) -> Predictions:
+    groups = scored.table["group"].to_list()
+    ids = scored.table["sha256"].to_list()
+    grouped = any(group is not None for group in groups)
+    own = [group if group is not None else sha for group, sha in zip(groups, ids, strict=True)]
+    return Predictions(
+        probabilities=probabilities_NK,
+        labels=labels_N,
+        classes=model.classes,
+        paths=tuple(scored.paths),
+        ids=tuple(ids),
+        groups=tuple(own) if grouped else None,
+    )
+
+
+def _baselines(
+    model: Model, predictions: Predictions, answers: _Answers
+) -> Mapping[str, Predictions]:
+    found: dict[str, Predictions] = {}
+    data = model.bundle.card.get("data")
+    if data:
+        train = data["per_class"]["train"]
+        counts_K = np.array([train.get(name, 0) for name in model.classes], dtype=np.int64)
+        found["majority"] = majority(predictions, counts_K)
+    if answers.baseline:
+        found[CLASSICAL] = replace(predictions, probabilities=np.concatenate(answers.baseline))
+    return found
+
+
+def _promised(model: Model) -> dict[str, Interval]:
+    promise = model.bundle.card.get("promise") or {"metrics": {}}
+    return {name: Interval(**number) for name, number in promise["metrics"].items()}
+
+
+def _fit_seconds(model: Model) -> dict[str, float]:
+    return {f"fit: {stage}": float(s) for stage, s in model.run.get("seconds", {}).items()}
+
+
+def _summary(
+    model: Model,
+    scanned: Manifest,
+    scored: Manifest,
+    broken: tuple[tuple[str, str], ...],
+    left_out: int,
+) -> DataSummary:
+    trained = (model.bundle.card.get("data") or {}).get("per_class", {})
+    counts = {
+        part: tuple(int(per.get(name, 0)) for name in model.classes)
+        for part, per in trained.items()
+        if part != "test" and any(per.values())
+    }
+    labels = [names[0] for names in scored.table["labels"].to_list()]
+    counts["scored"] = tuple(labels.count(name) for name in model.classes)
+    groups = scored.table["group"].drop_nulls()
+    sizes = scored.table.select("width", "height").rows()
+    files = [scored.file(path) for path in scored.paths]
+    by_area = sorted(sizes, key=lambda size: size[0] * size[1])
+    named = {"smallest": by_area[0], "median": by_area[len(by_area) // 2], "largest": by_area[-1]}
+    found = [(f.path, f.message) for f in scanned.findings if f.kind == "broken"]
+    return DataSummary(
+        source=scanned.source,
+        counts=counts,
+        groups={"scored": groups.n_unique()} if len(groups) else {},
+        sizes=named,
+        findings=tuple(f.message for f in scanned.findings if f.kind != "broken"),
+        broken=(*found, *broken),
+        left_out=left_out,
+        cut_away=cut_away(sizes, files, model.bundle.preprocess),
+    )
+
+
+def _report(
+    model: Model,
+    judgement: Judgement,
+    shown: tuple[Picture, ...],
+    cost: Cost,
+    data: DataSummary,
+) -> Report:
+    card = model.bundle.card
+    backbone = card["backbone"]
+    return Report(
+        title=f"{len(model.classes)} classes on {backbone['name']}",
+        judgement=judgement,
+        model=ModelFacts(
+            backbone=backbone["name"],
+            weights=backbone["weights"],
+            head=card.get("head", "its own"),
+            blocks=tuple(card["blocks"]),
+            temperature=float(card["temperature"]),
+            input=_input(model),
+            licence=backbone.get("licence"),
+            assumed=tuple(backbone.get("assumed", ())),
+        ),
+        data=data,
+        cost=cost,
+        pictures=shown,
+        choice=tuple(
+            Option(**{**row, "blocks": tuple(row["blocks"])}) for row in card.get("choice", ())
+        ),
+        settings=model.run.get("settings", card.get("settings", {})),
+        command=" ".join(model.run.get("command", ())),
+        environment=environment(),
+    )
+
+
+def _input(model: Model) -> str:
+    p = model.bundle.preprocess
+    ways = {
+        "crop": f"the central crop of {100 * p.crop:g} %",
+        "squash": "squashed to a square",
+        "pad": "padded to a square",
+    }
+    return f"{p.size_px} × {p.size_px} pixels, {ways[p.shape]}, {p.interpolation}"

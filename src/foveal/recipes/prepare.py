@@ -1,0 +1,82 @@
+"""Prepare: files become a scanned manifest, split into what is learnt from and what is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal.core.errors import BadData
+from foveal.core.listener import Listener
+from foveal.data.manifest import Manifest, Part
+from foveal.data.memory import remember, remembered, split_key
+from foveal.data.scan import scan
+from foveal.data.split import Split, parts_by_prefix, split
+from foveal.data.units import Units, units_of
+from foveal.recipes.orders import PrepareSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prepared:
+    """A dataset ready to be fitted on."""
+
+    manifest: Manifest  # scanned; its classes are those that have a picture to train on
+    split: Split
+    units: Units  # of every row: what folds and intervals must not tear
+    parts: dict[str, Part]  # hash prefix -> part of every row
+
+
+def prepare(data: Manifest, settings: PrepareSettings, listener: Listener) -> Prepared:
+    """Read every file's header, leave the broken out, and hold a test part out.
+
+    A picture that was held out of this folder before, with the same settings, stays held out.
+
+    Raises:
+        BadData: where there is nothing to learn from: fewer than two classes, or a class with
+            one picture to train on.
+        FovealError: when more files are broken than ``settings`` puts up with.
+    """
+    manifest = scan(data, listener=listener, strict=settings.strict, max_broken=settings.max_broken)
+    for finding in manifest.findings:
+        listener.say(finding.message)
+    key = split_key(manifest, test_share=settings.test_share, seed=settings.seed)
+    kept = remembered(key, listener=listener)
+    parts = split(manifest, test_share=settings.test_share, seed=settings.seed, kept=kept)
+    by_prefix = parts_by_prefix(manifest, parts)
+    remember(key, by_prefix)
+    manifest = _learnable(manifest, parts.train)
+    return Prepared(manifest=manifest, split=parts, units=units_of(manifest), parts=by_prefix)
+
+
+def _learnable(manifest: Manifest, train: NDArray[np.int64]) -> Manifest:
+    """Return the manifest with the classes that have pictures to train on.
+
+    Raises:
+        BadData: for fewer than two of them, or one with a single picture.
+    """
+    labels = manifest.table["labels"].gather(train).to_list()
+    counts = dict.fromkeys(manifest.classes, 0)
+    for row in labels:
+        for name in row:
+            counts[name] += 1
+    there = {name: count for name, count in counts.items() if count}
+    if not there:
+        raise BadData(
+            f"{manifest.source or manifest.root} has no picture to train on.",
+            hint="Put some below a folder for each class.",
+        )
+    if len(there) < 2:
+        raise BadData(
+            f"{manifest.source or manifest.root} has pictures of one class only, "
+            f"{next(iter(there))!r}.",
+            hint="A classifier tells classes apart: add pictures of a second one.",
+        )
+    if lonely := [name for name, count in there.items() if count < 2]:
+        more = f" and {len(lonely) - 1} more classes" if len(lonely) > 1 else ""
+        raise BadData(
+            f"Class {lonely[0]!r}{more} has one picture to train on.",
+            hint="At least two are needed to choose by cross-validation: add some, merge the "
+            "class with another, or take it out.",
+        )
+    return replace(manifest, classes=tuple(there))

@@ -1,0 +1,86 @@
+"""The surface people build on: public names, verbs, options. A change here is a decision."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+import typer
+
+import foveal
+from foveal.cli import app
+
+READING = {
+    "--reader", "--path-column", "--label-column", "--part-column", "--root",
+    "--group-column", "--group-pattern", "--group-level", "--group-scope",
+    "--max-broken", "--strict",
+}  # fmt: skip
+NETWORK = {
+    "--weights", "--model-arg", "--size", "--mean", "--std", "--crop", "--interpolation", "--shape",
+}  # fmt: skip
+SAYING = {"--json", "--quiet", "-q"}
+WRITING = {"--out", "-o", "--overwrite"}
+
+VERBS = {
+    "fit": READING | NETWORK | SAYING | WRITING
+    | {"--backbone", "--features", "--head", "--class-weights", "--folds", "--test-share",
+       "--seed", "--settings"},
+    "test": READING | SAYING | {"--out", "-o", "--seed"},
+    "predict": {"--json", "--csv", "--top", "--quiet", "-q"},
+    "import": NETWORK | SAYING | WRITING | {"--classes"},
+    "demo": {"--out", "-o", "--overwrite", "--quiet", "-q"},
+    "doctor": {"--json"},
+    "cache": {"--json", "--clear", "--only"},
+}  # fmt: skip
+
+
+def commands() -> dict[str, click.Command]:
+    group = typer.main.get_command(app)
+    assert isinstance(group, click.Group)
+    return group.commands
+
+
+def test_the_verbs_are_these() -> None:
+    assert set(commands()) == set(VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_options_are_these_and_each_is_explained(verb: str) -> None:
+    options = [each for each in commands()[verb].params if isinstance(each, click.Option)]
+    assert {name for option in options for name in option.opts} == VERBS[verb]
+    assert all(option.help for option in options)
+
+
+def test_the_public_names_are_these() -> None:
+    assert set(foveal.__all__) == {"FovealError", "__version__", "fit", "load", "read"}
+    assert all(hasattr(foveal, name) for name in foveal.__all__)
+
+
+def foveal_says(*words: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "foveal", *words], capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["fti"], "No such command 'fti'"),
+        (["fit", "photos"], "Missing option '--out'"),
+        (["fit", "nowhere", "-o", "m"], "There is no dataset at nowhere."),
+        (["fit", ".", "-o", "m", "--sede", "1"], "No such option: --sede"),
+        (["fit", ".", "-o", "m", "--test-share", "2"], "test_share = 2.0 cannot work."),
+        (["fit", ".", "-o", "m", "--size", "3"], "size_px = 3 cannot work."),
+        (["test", "nowhere", "photos"], "There is no model at nowhere."),
+        (["predict", "nowhere", "x.jpg"], "There is no model at nowhere."),
+        (["predict", "nowhere", "x.jpg", "--top", "0"], "--top = 0 cannot work."),
+    ],
+)
+def test_a_mistake_costs_one_sentence_and_exit_code_two(words: list[str], sentence: str) -> None:
+    code, said = foveal_says(*words)
+    assert code == 2
+    assert sentence in said

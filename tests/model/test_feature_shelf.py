@@ -141,6 +141,12 @@ def test_many_small_segments_become_one_with_each_id_once_in_the_order_of_writin
     np.testing.assert_array_equal(view, rows_of([9, 3, 1, 7, 2, 8], "last")["last"])
 
 
+def test_merging_many_times_the_same_rows_keeps_one_of_each(tmp_path: Path) -> None:
+    store_each(tmp_path, [5] * MANY)
+    assert len(files(tmp_path)) == 1
+    assert read(shelf_at(tmp_path), "last", [5])[0] == [True]
+
+
 def test_large_segments_and_those_with_other_blocks_are_not_merged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -371,7 +371,7 @@ class TestTwoProcesses:
 
     def test_killed_at_any_moment_nothing_wrong_is_stored(self, files: list[Path]) -> None:
         rng = np.random.default_rng(0)
-        for _ in range(6):
+        for _ in range(4):
             worker = other(files[0].parent, 0.0)
             assert worker.stdout is not None
             worker.stdout.readline()

@@ -184,7 +184,8 @@ class FeatureShelf:
             self._written.add(path.name)
         for segment in group:
             segment.release()
-            segment.path.unlink(missing_ok=True)
+            if segment.path != path:  # the first had all rows: the merge has written it again
+                segment.path.unlink(missing_ok=True)
 
 
 @dataclass(slots=True)

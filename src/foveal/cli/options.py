@@ -15,7 +15,7 @@ Triple = tuple[float, float, float]
 
 
 def option(help_text: str, *names: str) -> Any:  # noqa: ANN401 — typer's own marker
-    """Mark a parameter as an option, as in ``Annotated[int | None, option("…", "--size")]``."""
+    """Mark a parameter, inside its ``Annotated``, as given by these names."""
     return typer.Option(*names, help=help_text, show_default=False)
 
 

@@ -12,6 +12,7 @@ from foveal.backbone.spec import Backbone
 from foveal.core.errors import OutOfRange
 from foveal.model.linear import LinearHead
 
+OWN_LOGITS = "logits"  # the block of a ready classifier's own answers, temperature 1
 CLASSICAL = "classical"  # the block of oriented gradients and colours, read from the host's pixels
 
 
@@ -52,6 +53,8 @@ class Classifier:
     def widths(self) -> dict[str, int]:
         """Number of features of each block the head reads, in order."""
         own = self.host.spec.widths()
+        if self.host.spec.classes is not None:
+            own[OWN_LOGITS] = self.host.spec.classes
         if self.classical is not None:
             own[CLASSICAL] = self.classical.spec.features
         return {block: own[block] for block in self.blocks}

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.backbone.spec import LAST, LAST_MAP, BackboneSpec
-from foveal.model.classifier import CLASSICAL, Classifier
+from foveal.model.classifier import CLASSICAL, OWN_LOGITS, Classifier
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +48,8 @@ def plan(classifier: Classifier) -> dict[str, Plan]:
             plans[block] = _placed(classifier.classical.spec)
         elif block == LAST:
             plans[block] = _last(spec)
+        elif block == OWN_LOGITS:
+            plans[block] = None
         else:
             stage = next(stage for stage in spec.stages if block in (stage.mean, stage.quarters))
             shares = _whole(stage.grid) if block == stage.mean else _quarters(stage.grid)
@@ -61,7 +63,7 @@ def has_heat_map(classifier: Classifier) -> bool:
     False where the last features are not the mean of a map (VGG's layers, a class token):
     there only covering parts of the picture can tell, see ``explain.occlusion``.
     """
-    return plan(classifier)[LAST] is not None
+    return plan(classifier).get(LAST) is not None
 
 
 def spread(source: int, target: int) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from foveal.backbone.spec import LAST, PIXELS
 from foveal.core.settings import to_mapping
-from foveal.model.classifier import CLASSICAL, Classifier
+from foveal.model.classifier import CLASSICAL, OWN_LOGITS, Classifier
 from foveal.model.evidence import Placed, Plan, Pooled, has_heat_map, plan, spread
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ LOGITS = "logits"  # (N, K) float32, divided by the temperature
 PROBABILITIES = "probabilities"  # (N, K) float32, rows sum to 1
 HEAT_MAP = "heat_map"  # (N, G, G) float32, signed: evidence for the answer, cell by cell
 UNEXPLAINED = "unexplained"  # (N,) float32 in [0, 1]: share of the evidence without a place
-
-IR_VERSION = 10  # ONNX Runtime has read it since 1.18; newer ones shut users out for nothing
 
 
 def classifier_graph(classifier: Classifier) -> onnx.ModelProto:
@@ -225,8 +223,16 @@ class _Writer:
 
 
 def _value(block: str) -> str:
-    """Return the graph's name for a block: the classical graph's values carry a prefix."""
-    return f"{CLASSICAL}/{LAST}" if block == CLASSICAL else block
+    """Return the graph's name for a block; two of them would clash under their own."""
+    return {CLASSICAL: f"{CLASSICAL}/{LAST}", OWN_LOGITS: f"network/{OWN_LOGITS}"}.get(block, block)
+
+
+def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for position, name in enumerate(names):
+                if name == old:
+                    names[position] = new
 
 
 def _backbones(classifier: Classifier, wanted: list[str]) -> onnx.ModelProto:
@@ -234,6 +240,8 @@ def _backbones(classifier: Classifier, wanted: list[str]) -> onnx.ModelProto:
     from onnx import compose, helper
 
     host = classifier.host.graph(wanted)
+    if OWN_LOGITS in wanted:
+        _rename(host.graph, OWN_LOGITS, _value(OWN_LOGITS))
     if classifier.classical is None:
         graph, opsets = host.graph, list(host.opset_import)
     else:
@@ -249,5 +257,5 @@ def _backbones(classifier: Classifier, wanted: list[str]) -> onnx.ModelProto:
         graph.node.extend(extra.graph.node)
         graph.initializer.extend(extra.graph.initializer)
     model = helper.make_model(graph, producer_name="foveal", opset_imports=opsets)
-    model.ir_version = IR_VERSION
+    model.ir_version = host.ir_version
     return model

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,13 +57,11 @@ class Predictor:
 
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return logits (N, K) float32, temperature included, for uint8 (N, S, S, 3)."""
-        (out,) = self._run([LOGITS], pixels)
-        return out
+        return self._run([LOGITS], pixels)[0]
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return probabilities (N, K) float32 for uint8 (N, S, S, 3)."""
-        (out,) = self._run([PROBABILITIES], pixels)
-        return out
+        return self._run([PROBABILITIES], pixels)[0]
 
     def heat(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return where the evidence for the answer lies, and the share that has no place.
@@ -115,7 +112,7 @@ class Predictor:
         for probabilities_K, order_T in zip(probabilities_NK, order_NT, strict=True):
             yield tuple((self.classes[k], float(probabilities_K[k])) for k in order_T)
 
-    def _run(self, outputs: list[str], pixels: NDArray[np.uint8]) -> list[Any]:
+    def _run(self, outputs: list[str], pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         return list(self._session.run(outputs, {"pixels": pixels}, self._only))
 
 

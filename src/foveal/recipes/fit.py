@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.backbone.catalog import pick
+from foveal.backbone.catalog import default_backbone, pick
 from foveal.backbone.classical import classical
+from foveal.backbone.settings import BackboneSettings
 from foveal.backbone.spec import LAST, Backbone
 from foveal.core.errors import BadData
 from foveal.core.listener import Listener
@@ -28,7 +29,7 @@ from foveal.model.features import Features, Source, features
 from foveal.model.linear import LinearHead, softmax
 from foveal.model.predictions import Predictions
 from foveal.recipes.clock import Clock
-from foveal.recipes.orders import FitSettings
+from foveal.recipes.orders import AUTO, FitSettings
 from foveal.recipes.prepare import Prepared, prepare
 from foveal.train.choice import Choice, candidates, choose
 from foveal.train.heads import HEADS
@@ -83,7 +84,7 @@ def fit_classifier(
         FovealError: from reading, from the backbone; see there.
     """
     with clock("backbone"):
-        host = pick(settings.backbone, listener)
+        host = pick(_named(settings.backbone, listener), listener)
         own = host.spec.name == CLASSICAL
         extra = None if own else classical(host.spec.preprocess)
     with clock("reading files"):
@@ -134,6 +135,15 @@ def fit_classifier(
         broken=broken,
         clock=clock,
     )
+
+
+def _named(settings: BackboneSettings, listener: Listener) -> BackboneSettings:
+    """Return the settings with the default backbone in place of "auto"."""
+    if settings.backbone != AUTO:
+        return settings
+    name, why = default_backbone()
+    listener.say(why)
+    return replace(settings, backbone=name)
 
 
 def _sources(

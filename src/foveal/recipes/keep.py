@@ -44,11 +44,11 @@ def kept() -> list[Kept]:
     backbones = [
         Kept(
             kind="backbones",
-            label=f"{entry.spec.name}, {entry.spec.weights}",
+            label=f"{entry.name}, {entry.weights}",
             size_bytes=entry.size_bytes,
             last_used_s=entry.last_used_s,
         )
-        for entry in store.cached()
+        for entry in store.kept()
     ]
     folder = cache_folder() / "parts"
     ledgers = sorted(folder.glob("*.json")) if folder.is_dir() else []

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-from foveal.backbone.catalog import BackboneSettings
+from foveal.backbone.settings import BackboneSettings
 from foveal.core.errors import OutOfRange, UnknownName
 from foveal.core.settings import from_mapping
 from foveal.train.settings import ProbeSettings
 
-R = TypeVar("R")
+AUTO = "auto"  # the backbone that is named where nobody named one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class JudgeSettings:
 class FitSettings:
     """Everything that decides a fit but the data."""
 
-    backbone: BackboneSettings = field(default_factory=BackboneSettings)
+    backbone: BackboneSettings = field(default_factory=lambda: BackboneSettings(backbone=AUTO))
     prepare: PrepareSettings = field(default_factory=PrepareSettings)
     probe: ProbeSettings = field(default_factory=ProbeSettings)
 
@@ -85,7 +85,9 @@ def fit_settings(options: Mapping[str, Any], *, where: str = "the settings") -> 
         options, backbone=BackboneSettings, prepare=PrepareSettings, probe=ProbeSettings
     )
     return FitSettings(
-        backbone=from_mapping(BackboneSettings, parts["backbone"], where=where),
+        backbone=from_mapping(
+            BackboneSettings, {"backbone": AUTO, **parts["backbone"]}, where=where
+        ),
         prepare=from_mapping(PrepareSettings, parts["prepare"], where=where),
         probe=from_mapping(ProbeSettings, parts["probe"], where=where),
     )

@@ -8,26 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foveal.backbone.settings import BackboneSettings
 from foveal.core.errors import NotThere
 from foveal.core.files import check_exists, check_free, write_file
 from foveal.core.listener import SILENT, Listener
 from foveal.core.settings import from_mapping, to_json, to_mapping
 from foveal.data.manifest import Manifest
-from foveal.data.reading import ReadSettings
 from foveal.data.readers import read
+from foveal.data.reading import ReadSettings
+from foveal.recipes.bring import bring
 from foveal.recipes.clock import RUN, Clock, environment, peak_mb, read_run, run_folder
 from foveal.recipes.fit import fit_classifier
 from foveal.recipes.judge import Judged, judge_model
 from foveal.recipes.model import Model, load
 from foveal.recipes.orders import (
-    BackboneSettings,
+    AUTO,
     FitSettings,
     JudgeSettings,
     PrepareSettings,
-    ProbeSettings,
     sorted_out,
 )
 from foveal.recipes.ship import bundle_of
+from foveal.train.settings import ProbeSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +56,9 @@ class FitOrder:
             raise NotThere("No photographs were named.", hint="Say: foveal fit PHOTOS -o MODEL")
         given = sorted_out(options, read=ReadSettings, **_RECORDS)
         where = "the options" if run is None else str(run)
+        before = {"backbone": {"backbone": AUTO}, **earlier.get("fit", {})}
         fit = {
-            name: from_mapping(
-                kind, {**earlier.get("fit", {}).get(name, {}), **given[name]}, where=where
-            )
+            name: from_mapping(kind, {**before.get(name, {}), **given[name]}, where=where)
             for name, kind in _RECORDS.items()
         }
         reading = {**earlier.get("read", {}), **given["read"]}
@@ -181,6 +182,22 @@ def fit_and_save(order: FitOrder, out: Path, *, overwrite: bool, listener: Liste
     data = read(order.data, settings=order.read)
     model = fit_model(data, order.fit, listener)
     model.run["settings"] = order.to_mapping()
+    model.save(out, overwrite=overwrite)
+    return Saved(model=model, folder=out)
+
+
+def bring_and_save(
+    options: Mapping[str, Any],
+    classes: Path | None,
+    out: Path,
+    *,
+    overwrite: bool,
+    listener: Listener,
+) -> Saved:
+    """Make a model of a ready classifier and save it."""
+    check_free(out, overwrite=overwrite)
+    settings = from_mapping(BackboneSettings, options, where="the options")
+    model = bring(settings, classes, listener)
     model.save(out, overwrite=overwrite)
     return Saved(model=model, folder=out)
 

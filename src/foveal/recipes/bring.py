@@ -1,0 +1,117 @@
+"""Bring: a ready classifier of other origin becomes a model, with the head it has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from foveal.backbone.catalog import pick
+from foveal.backbone.running import OnnxBackbone
+from foveal.backbone.settings import BackboneSettings
+from foveal.backbone.spec import LAST
+from foveal.core.errors import BadWeights, OutOfRange
+from foveal.core.files import check_exists
+from foveal.core.listener import Listener
+from foveal.model.classifier import OWN_LOGITS, Classifier
+from foveal.model.linear import LinearHead
+from foveal.recipes.model import Model
+from foveal.recipes.ship import facts, pack
+
+AGREE = 1e-3  # of the largest logit: how well a linear head must give the network's own answers
+
+
+def bring(settings: BackboneSettings, classes: Path | None, listener: Listener) -> Model:
+    """Return a model that answers as the network's own classifier does.
+
+    Where its last layer is linear on the last features, that layer becomes the head, which
+    gives heat maps and timm's layout; else the network's logits are taken as they are.
+
+    Args:
+        settings: which network, with which weights, seeing pictures in which way.
+        classes: file of class names in the network's order; None: ``class 0``, ``class 1``, …
+        listener: hears what is assumed.
+
+    Raises:
+        BadWeights: if the network has no classifier.
+        OutOfRange: if there are not as many names as classes.
+    """
+    host = pick(settings, listener)
+    count = host.spec.classes
+    if count is None:
+        raise BadWeights(
+            f"{host.spec.name} has no classifier of its own.",
+            hint="Fit one on it: foveal fit PHOTOS --backbone …",
+        )
+    names, shown = _names(classes, count)
+    if classes is None:
+        listener.say("No --classes FILE was given: the classes are called by their numbers.")
+    head = _linear_head(host, count)
+    blocks = (LAST,) if head is not None else (OWN_LOGITS,)
+    if head is None:
+        head = LinearHead(np.eye(count, dtype=np.float32), np.zeros(count, dtype=np.float32))
+    classifier = Classifier(
+        host=host,
+        classical=None,
+        blocks=blocks,
+        head=head,
+        centre_D=np.zeros(head.weights_KD.shape[1], dtype=np.float32),
+        classes=names,
+        names=dict(zip(names, shown, strict=True)) if shown != names else {},
+    )
+    return Model(pack(classifier, facts(classifier), {}))
+
+
+def _linear_head(host: OnnxBackbone, count: int) -> LinearHead | None:
+    """Return the network's last layer if the logits are linear in the last features, tried out."""
+    weights, name = host.network_weights(), host.spec.classifier
+    if weights is None or name is None or f"{name}.weight" not in weights:
+        return None
+    matrix = np.asarray(weights[f"{name}.weight"], dtype=np.float32)
+    if matrix.size != count * host.spec.features:
+        return None
+    bias = np.asarray(weights.get(f"{name}.bias", np.zeros(count)), dtype=np.float32)
+    head = LinearHead(matrix.reshape(count, -1), bias)
+    size = host.spec.preprocess.size_px
+    noise = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+    out = host.embed(noise, [LAST, OWN_LOGITS])
+    apart = np.abs(head.logits(out[LAST]) - out[OWN_LOGITS]).max()
+    return head if apart <= AGREE * np.abs(out[OWN_LOGITS]).max() else None
+
+
+def _names(path: Path | None, count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return class names, and what to show people, from a file.
+
+    A line each; or a JSON list; or a JSON object from number to name, or to [name, words] as in
+    Keras' ``imagenet_class_index.json``.
+
+    Raises:
+        OutOfRange: if they are not ``count`` different names.
+    """
+    if path is None:
+        names = tuple(f"class {number}" for number in range(count))
+        return names, names
+    check_exists(path, "file of class names")
+    text = path.read_text(encoding="utf-8")
+    entries: Sequence[object]
+    if path.suffix == ".json":
+        try:
+            value = json.loads(text)
+            numbered = isinstance(value, dict)
+            entries = [value[str(i)] for i in range(len(value))] if numbered else list(value)
+        except (ValueError, KeyError, TypeError):
+            raise OutOfRange(
+                str(path), "its content", "a JSON list, or an object from 0, 1, … to names"
+            ) from None
+    else:
+        entries = [line.strip() for line in text.splitlines() if line.strip()]
+    pairs = [(str(e[0]), str(e[-1])) if isinstance(e, list) else (str(e), str(e)) for e in entries]
+    names = tuple(name for name, _ in pairs)
+    if len(names) != count:
+        raise OutOfRange(str(path), f"{len(names)} names", f"{count}, one for each class")
+    if len(set(names)) != count:
+        twice = next(name for name in names if names.count(name) > 1)
+        raise OutOfRange(str(path), twice, "every class name once")
+    return names, tuple(words for _, words in pairs)

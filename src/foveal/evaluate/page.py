@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from foveal.evaluate.report import Picture, Report
 from foveal.evaluate.wording import number, percent, plain, plain_json
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from markupsafe import Markup
 
 MOST_BYTES = 4_800_000  # of the file: what the numbers leave is for the pictures
@@ -50,22 +52,13 @@ def render(report: Report) -> bytes:
 
 
 def _page(report: Report, shots: Sequence[_Shot]) -> bytes:
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
 
     judged = report.judgement
     names = [plain(name, NAME_LENGTH) for name in judged.classes]
     cards = [shot for shot in shots if not shot.right][:MISTAKES]
     style, script = _template("report.css"), _template("report.js")
-    environment = Environment(
-        loader=FunctionLoader(_template),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(plain=plain, percent=percent, number=number, bar=charts.bar)
-    page = environment.get_template("report.html.j2").render(
+    page = _environment().get_template("report.html.j2").render(
         report=report,
         judged=judged,
         names=names,
@@ -78,6 +71,7 @@ def _page(report: Report, shots: Sequence[_Shot]) -> bytes:
         heat_scale=charts.heat_scale(),
         cards=cards,
         shown=len(shots),
+        has_heat=any(shot.png for shot in cards),
         cut_pictures=_cut_pictures(report),
         stages=_stages(report),
         settings=plain_json(report.settings),
@@ -145,6 +139,8 @@ def _affordable(pictures: Sequence[Picture], room: int) -> list[_Shot]:
     )
     shots: list[_Shot] = []
     for picture in (pictures[row] for row in order):
+        if len(picture.thumbnail) > room:
+            continue
         png = base64.b64encode(heat_png(picture.heat)).decode() if picture.heat is not None else ""
         shot = _Shot(picture, base64.b64encode(picture.thumbnail).decode(), png)
         around = CARD_BYTES if len(shots) < MISTAKES else SHOT_BYTES
@@ -287,3 +283,18 @@ def _data(
 
 def _template(name: str) -> str:
     return (files("foveal.evaluate") / "templates" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FunctionLoader(_template),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(plain=plain, percent=percent, number=number, bar=charts.bar)
+    return environment

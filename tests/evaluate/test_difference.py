@@ -82,7 +82,7 @@ def test_more_images_tell_smaller_differences() -> None:
     ]
     assert found == sorted(found, reverse=True)
     assert found[1] == pytest.approx(6 / 90, abs=0.01)  # six disagreements, all one way
-    assert found[3] == pytest.approx(1.96 * np.sqrt(0.09 / 10_000), rel=0.01)
+    assert found[3] == pytest.approx(1.95996 * np.sqrt(0.09 / (10_000 + 1.95996**2)), rel=1e-5)
 
 
 def test_groups_tell_less_than_as_many_images() -> None:

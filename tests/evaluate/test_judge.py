@@ -98,6 +98,12 @@ def test_shares_of_grouped_images_have_the_wider_interval_of_the_groups() -> Non
         assert wide.high - wide.low > 1.4 * (narrow.high - narrow.low), name
 
 
+def test_few_images_a_class_leave_every_value_inside_its_interval() -> None:
+    found = judge(predictions(500, 100, skill=0.5))
+    for name, interval in found.metrics.items():
+        assert interval.low < interval.value < interval.high, name
+
+
 def test_the_confusion_matrix_is_scikit_learns(judged: Judgement) -> None:
     given = predictions(300, 7)
     expected = confusion_matrix(given.labels, given.answers, labels=np.arange(7))

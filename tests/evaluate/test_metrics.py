@@ -130,6 +130,17 @@ def test_equally_probable_classes_are_answered_in_their_order() -> None:
     assert values(tied)[0]["roc_auc"] == 0.5
 
 
+def test_two_classes_are_ranked_by_the_second_alone() -> None:
+    nearly = Predictions(  # rows of float32 sum to 1 only nearly: the first column is no mirror
+        probabilities=np.array([[0.5, 0.5], [0.50001, 0.5]]),
+        labels=np.array([0, 1]),
+        classes=("a", "b"),
+        paths=("",) * 2,
+        ids=("",) * 2,
+    )
+    assert values(nearly)[0]["roc_auc"] == oracle.roc_auc_score([0, 1], [0.5, 0.5]) == 0.5
+
+
 @settings(deadline=None, max_examples=50)
 @given(anything)
 def test_the_first_place_is_the_answer(given: Predictions) -> None:

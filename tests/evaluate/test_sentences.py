@@ -132,6 +132,7 @@ def test_few_groups_are_called_rough_and_one_impossible() -> None:
     assert "in 5 groups" in grouped(5)
     assert "only 5 groups" in grouped(5)
     assert "belong to one group" in grouped(1)
+    assert "No interval for" not in grouped(1)
     assert "only" not in grouped(30)
 
 

@@ -62,6 +62,5 @@ def error_interval(gaps_RB: Values) -> Interval:
     if straight.value is None or straight.high is None:
         return straight
     noise = np.quantile(np.abs(gaps_RB[1:] - gaps_RB[0]).sum(axis=1), TAILS[1])
-    high = max(straight.high, straight.value)
-    low = 0.0 if straight.value <= noise else max(2 * straight.value - high, 0.0)
-    return Interval(straight.value, low, high)
+    low = 0.0 if straight.value <= noise else max(2 * straight.value - straight.high, 0.0)
+    return Interval(straight.value, low, straight.high)

@@ -118,6 +118,31 @@ def prune(model: onnx.ModelProto, outputs: Iterable[str]) -> onnx.ModelProto:
     return copy
 
 
+def cleaned(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy of only what computes: no paths, times, stack traces or notes of a tool."""
+    import onnx
+
+    graph = onnx.GraphProto(name="backbone", initializer=model.graph.initializer)
+    graph.input.extend(model.graph.input)
+    graph.output.extend(model.graph.output)
+    for value in [*graph.input, *graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_param = BATCH
+        del value.metadata_props[:]
+    for tensor in graph.initializer:
+        tensor.ClearField("doc_string")
+        del tensor.metadata_props[:]
+    for node in model.graph.node:
+        graph.node.append(node)
+        graph.node[-1].ClearField("doc_string")
+        del graph.node[-1].metadata_props[:]
+    return onnx.ModelProto(
+        ir_version=IR_VERSION,
+        producer_name="foveal",
+        opset_import=model.opset_import,
+        graph=graph,
+    )
+
+
 def add_output(
     model: onnx.ModelProto, name: str, shape: Iterable[int], *, source: str = ""
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from foveal.backbone import graphs
 from foveal.backbone.spec import PIXELS, BackboneSpec, Blocks, NetworkWeights
 from foveal.core.errors import BadWeights, OutOfRange
+from foveal.image.preprocess import Preprocess
 
 if TYPE_CHECKING:
     import onnx
@@ -54,6 +56,20 @@ class OnnxBackbone:
     def spec(self) -> BackboneSpec:
         """The record of it."""
         return self._spec
+
+    def seeing(self, preprocess: Preprocess) -> OnnxBackbone:
+        """Return the same network for pictures that are cropped or resized in another way.
+
+        Size, mean and std are inside the graph and must stay as they are.
+        """
+        now = self._spec.preprocess
+        fixed = {"size_px": now.size_px, "mean": now.mean, "std": now.std}
+        if replace(preprocess, **fixed) != preprocess:  # type: ignore[arg-type]  # fields by name
+            raise OutOfRange("preprocess", preprocess, "the graph's own size_px, mean and std")
+        spec = replace(self._spec, preprocess=preprocess)
+        return OnnxBackbone(
+            spec, self._model, threads=self._threads, read_weights=self._read_weights
+        )
 
     def graph(self, outputs: Iterable[str]) -> onnx.ModelProto:
         """Return the ONNX graph from ``pixels`` to just these outputs, blocks or maps."""

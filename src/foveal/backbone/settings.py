@@ -12,6 +12,11 @@ from foveal.image.preprocess import RGB, Interpolation, Preprocess, Shape
 
 TORCHVISION = "torchvision:"  # before a name: torchvision's network of that name
 
+SEEING = {  # what can be said of pictures, by what it is about
+    "colours": ("mean", "std"),
+    "pictures": ("size_px", "crop", "shape", "interpolation"),
+}
+
 # What timm.create_model understands besides a network's own arguments, and why it is not one.
 RESERVED = {
     "pretrained": "--weights",
@@ -61,10 +66,37 @@ class BackboneSettings:
         >>> BackboneSettings(backbone="resnet18", crop=1.0).said
         {'crop': 1.0}
         """
-        fields = ("size_px", "mean", "std", "crop", "interpolation", "shape")
-        values = {name: getattr(self, name) for name in fields}
+        values = {name: getattr(self, name) for fields in SEEING.values() for name in fields}
         return {name: value for name, value in values.items() if value is not None}
 
     def preprocess(self, otherwise: Preprocess) -> Preprocess:
         """Return ``otherwise`` with everything that was said put in its place."""
         return replace(otherwise, **self.said)
+
+    def assumptions(self, used: Preprocess, *, source: str, as_in: str) -> list[str]:
+        """Return a sentence for each way of seeing that ``source`` left open and nobody said.
+
+        Args:
+            used: what is used all the same.
+            source: the weights or graph file that does not say.
+            as_in: whose values were taken: "timm's record of resnet18".
+        """
+        sentences = []
+        for what, fields in SEEING.items():
+            if left := [name for name in fields if name not in self.said]:
+                values = ", ".join(f"{name} {_plain(getattr(used, name))}" for name in left)
+                options = " ".join(f"--{name.removesuffix('_px')}" for name in left)
+                sentences.append(
+                    f"{source} does not say how it wants its {what}: {values} assumed, from "
+                    f"{as_in} (else give {options})."
+                )
+        return sentences
+
+
+def _plain(value: object) -> str:
+    """Return a value as it is said in a sentence.
+
+    >>> _plain((0.5, 0.5, 0.5)), _plain(224)
+    ('0.5 0.5 0.5', '224')
+    """
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,151 @@
+"""From what a person named to a backbone that runs: classical, a path, torchvision's or timm's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+from foveal.backbone import store
+from foveal.backbone.hub import hub_answers
+from foveal.backbone.running import OnnxBackbone
+from foveal.backbone.settings import TORCHVISION, BackboneSettings
+from foveal.core.errors import MissingExtra, OutOfRange
+from foveal.core.files import check_exists
+from foveal.core.listener import SILENT, Listener
+from foveal.core.table import Table
+
+Make = Callable[[BackboneSettings, int | None], OnnxBackbone]  # settings, threads -> backbone
+
+DEFAULT = "mobilenetv2_100"  # the default where its weights can be had: small, fast, Apache-2.0
+TRAIN = ("torch", "torchvision", "timm", "onnxscript")  # what an export needs
+
+
+def _classical(settings: BackboneSettings, threads: int | None) -> OnnxBackbone:
+    from foveal.backbone.classical import DEFAULT_PREPROCESS, classical
+
+    _refuse(settings, "weights", "model_args", "mean", "std")
+    return classical(settings.preprocess(DEFAULT_PREPROCESS), threads=threads)
+
+
+BACKBONES: Table[Make] = Table(
+    "backbone",
+    {
+        "classical": _classical,
+    },
+)  # timm's and torchvision's names come on top of these
+
+
+def pick(
+    settings: BackboneSettings, listener: Listener = SILENT, *, threads: int | None = None
+) -> OnnxBackbone:
+    """Return the backbone that ``settings`` names, exporting it if the cache has it not yet.
+
+    Only an export needs torch. Everything that was merely assumed is said to ``listener``.
+
+    Args:
+        settings: what the user said.
+        listener: hears what is assumed, and that an export is under way.
+        threads: for one run of the graph; None: one for each core this process may use.
+
+    Raises:
+        UnknownName: for a name that neither we nor timm nor torchvision know.
+        NotThere: for a path to nothing.
+        MissingExtra: if it has to be exported and torch or timm are not installed.
+        BadWeights: if weights or graph do not fit.
+        FovealError: if weights can neither be found nor downloaded.
+    """
+    name = settings.backbone
+    if name in BACKBONES.names():
+        backbone = BACKBONES.pick(name)(settings, threads)
+    elif _is_path(name):
+        backbone = _from_path(Path(name), settings, threads)
+    else:
+        folder = store.cached_folder(settings)
+        if not folder.is_dir():
+            _export(settings, folder, listener)
+        backbone = store.load(folder, threads=threads)
+    for sentence in backbone.spec.assumed:
+        listener.say(sentence)
+    return backbone
+
+
+def default_backbone() -> tuple[str, str]:
+    """Return the name of the backbone to use where none was named, and why, as a sentence.
+
+    ``mobilenetv2_100`` if its export from the hub is in the cache, or can be made now (the extra
+    ``train`` is installed and the hub answers within two seconds); else ``classical``.
+    """
+    if store.cached_folder(BackboneSettings(backbone=DEFAULT)).is_dir():
+        return DEFAULT, f"No backbone was named: {DEFAULT} is in the cache and is used."
+    if missing := _missing():
+        return (
+            "classical",
+            f"No backbone was named: classical is used, because {DEFAULT} is not in the cache "
+            f"and exporting it needs {', '.join(missing)} (the extra 'train').",
+        )
+    if not hub_answers():
+        return (
+            "classical",
+            f"No backbone was named: classical is used, because {DEFAULT} is not in the cache "
+            "and the hub with its weights does not answer.",
+        )
+    return DEFAULT, f"No backbone was named: {DEFAULT} is fetched from the hub."
+
+
+def _is_path(name: str) -> bool:
+    path = Path(name)
+    return (
+        name.endswith(".onnx") or "/" in name or "\\" in name or (path / store.SPEC).is_file()
+    ) and not name.startswith(TORCHVISION)
+
+
+def _from_path(path: Path, settings: BackboneSettings, threads: int | None) -> OnnxBackbone:
+    from foveal.backbone.onnx_file import from_onnx
+
+    check_exists(path, "backbone")
+    if path.is_file():
+        _refuse(settings, "weights", "model_args")
+        return from_onnx(path, settings, threads=threads)
+    _refuse(settings, "weights", "model_args", "size_px", "mean", "std")
+    backbone = store.load(path, threads=threads)
+    return backbone.seeing(settings.preprocess(backbone.spec.preprocess))
+
+
+def _refuse(settings: BackboneSettings, *fields: str) -> None:
+    """Refuse what was said but stands fixed inside the graph, instead of ignoring it."""
+    for field in fields:
+        if value := getattr(settings, field):
+            shown = str(value) if isinstance(value, Path) else value
+            raise OutOfRange(field, shown, f"nothing here: it is fixed in {settings.backbone}")
+
+
+def _export(settings: BackboneSettings, folder: Path, listener: Listener) -> None:
+    """Build, export, check and keep a network.
+
+    Raises:
+        MissingExtra: in a base install, with what is in the cache instead.
+    """
+    name = settings.backbone
+    if _missing():
+        there = sorted({kept.name for kept in store.kept()} | {"classical"})
+        raise MissingExtra(
+            f"The backbone {name!r} is not in the cache ({', '.join(there)} can be used), "
+            "and exporting it",
+            "train",
+        )
+    from foveal.backbone.torch_export import export
+    from foveal.backbone.torch_load import load_timm
+    from foveal.backbone.torch_ready import load_torchvision
+    from foveal.backbone.torch_weights import to_bytes
+
+    loaded = (load_torchvision if name.startswith(TORCHVISION) else load_timm)(settings)
+    listener.say(f"Exporting {name} to ONNX, once: it will be kept in the cache.")
+    spec, model = export(loaded)
+    weights = to_bytes(loaded.network) if loaded.architecture else None
+    store.save(folder, spec, model, weights)
+
+
+def _missing() -> list[str]:
+    """Return which packages of the extra ``train`` are not installed, without importing any."""
+    return [package for package in TRAIN if find_spec(package) is None]

@@ -270,6 +270,14 @@ class TestSize:
         assert some == whole[: len(some)]
         assert len(content) < 150_000
 
+    @pytest.mark.parametrize("limit", range(200_000, 210_000, 2_000))
+    def test_the_limit_holds_to_the_last_picture(
+        self, limit: int, make_report: MakeReport, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(page, "MOST_BYTES", limit)
+        content = render(make_report(side=160, mistakes=0))
+        assert limit - 15_000 < len(content) <= limit
+
 
 def test_a_report_with_nothing_but_a_judgement_renders(make_report: MakeReport) -> None:
     report = make_report(

@@ -31,7 +31,9 @@ def main() -> int:
         before = megabytes(env)
         inside = [env / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*inside, "install", "--no-index", "-f", wheels, own], check=True)
-        listed = subprocess.run([*inside[:3], "list", "--format=json"], capture_output=True, check=True)
+        listed = subprocess.run(
+            [*inside[:3], "list", "--format=json"], capture_output=True, check=True
+        )
         packages = {each["name"]: each["version"] for each in json.loads(listed.stdout)}
         found = {
             "download_mb": round(megabytes(wheels), 1),

@@ -13,7 +13,7 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "foveal"
 FILES = sorted(SOURCE.rglob("*.py"))
 HEAVY = {"torch", "torchvision", "timm", "sklearn", "scipy", "onnxruntime", "onnx", "polars",
-         "pydantic", "jinja2", "numpy", "PIL"}  # fmt: skip
+         "jinja2", "numpy", "PIL"}  # fmt: skip
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))

@@ -47,13 +47,18 @@ def test_safetensors_reads_the_same_arrays(small: Path) -> None:
     np.testing.assert_array_equal(arrays["ids"], segment.ids_N32)
 
 
-def test_a_block_is_a_read_only_map_that_is_aligned(small: Path) -> None:
+def test_a_block_is_a_read_only_map(small: Path) -> None:
     block = Segment(small).block("last")
     assert str(small) in Path("/proc/self/maps").read_text()
-    assert block.flags.aligned
     assert not block.flags.owndata
     with pytest.raises(ValueError, match="read-only"):
         block[0, 0] = 1
+
+
+@pytest.mark.parametrize("name", ["a", "ab", "abc", "abcd", "ähh"])
+def test_rows_are_aligned_however_long_the_header_is(tmp_path: Path, name: str) -> None:
+    path = write_segment(tmp_path, [some_ids(3)], {name: [rows(3, 4)]})
+    assert Segment(path).block(name).ctypes.data % 8 == 0
 
 
 def test_a_map_outlives_the_removal_of_its_file(small: Path) -> None:

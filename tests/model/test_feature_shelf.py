@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from foveal.core.errors import DiskFull
 from foveal.model import feature_shelf
+from foveal.model.feature_segment import Segment
 from foveal.model.feature_shelf import MANY, FeatureShelf
 
 BLOCKS = ("last", "stage1/mean")
@@ -133,8 +134,9 @@ def test_many_small_segments_become_one_with_each_id_once_in_the_order_of_writin
     numbers = [9, 3, 9, 1, 3, 7, 2]
     store_each(tmp_path, numbers)
     assert len(files(tmp_path)) == len(numbers) == MANY - 1
+    first = Segment(files(tmp_path)[0]).order
     store_each(tmp_path, [8])
-    assert len(files(tmp_path)) == 1
+    assert [Segment(path).order for path in files(tmp_path)] == [first]
     places = shelf_at(tmp_path).find("last", ids_of([9, 3, 1, 7, 2, 8]))
     view = places.view()
     assert view is not None  # in a row, each once
@@ -217,6 +219,29 @@ def test_a_damaged_segment_never_enters_a_merge(tmp_path: Path) -> None:
     assert len(ear.said) == 1
 
 
+def test_a_damaged_segment_that_cannot_be_removed_is_left_out_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_each(tmp_path, [1])
+    files(tmp_path)[0].write_bytes(b"half")
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "unlink", forbidden)
+    ear = Ear()
+    shelf = shelf_at(tmp_path, ear)
+    for _ in range(3):
+        assert read(shelf, "last", [1])[0] == [False]
+    assert len(ear.said) == 1
+
+
+def test_opening_sweeps_the_drafts_of_the_dead(tmp_path: Path) -> None:
+    (tmp_path / ".1-a.safetensors.0.draft").write_bytes(b"half")
+    shelf_at(tmp_path)
+    assert files(tmp_path) == []
+
+
 def test_what_another_process_adds_and_removes_is_seen_at_the_next_look(tmp_path: Path) -> None:
     shelf = shelf_at(tmp_path)
     assert read(shelf, "last", [1])[0] == [False]
@@ -271,3 +296,12 @@ def test_in_use_is_what_was_read_or_added_here(tmp_path: Path) -> None:
     shelf.add(ids_of([3]), rows_of([3], "last"))
     shelf.flush()
     assert shelf.in_use() == set(files(tmp_path)[1:])
+
+
+def test_what_rows_added_here_were_merged_into_is_in_use(tmp_path: Path) -> None:
+    store_each(tmp_path, list(range(MANY - 1)))
+    shelf = shelf_at(tmp_path)
+    shelf.add(ids_of([30]), rows_of([30], "last"))
+    shelf.flush()
+    (merged,) = files(tmp_path)
+    assert merged in shelf.in_use()

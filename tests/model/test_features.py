@@ -225,6 +225,14 @@ class TestSeveralBackbones:
         with pytest.raises(OutOfRange, match="size_px of big = 32 cannot work"):
             features(sources, files, ["a" * 64] * 30, batches=stream)
 
+    def test_a_network_never_sees_an_empty_batch(self, files: list[Path]) -> None:
+        files[1].write_bytes(b"no picture")
+        backbone = Fake()
+        ids = [sha256_of(one) for one in files]
+        one_by_one = partial(stream, batch=1)
+        features([Source(backbone, {"last": "last"})], files, ids, batches=one_by_one)
+        assert [count for count, _ in backbone.calls] == [1] * 29
+
 
 class TestBrokenFiles:
     def test_they_are_named_with_their_row_and_left_out(self, files: list[Path]) -> None:
@@ -246,6 +254,17 @@ class TestBrokenFiles:
         assert found.ids == tuple(ids[row] for row in whole)
         assert found.blocks["last"].tobytes() == directly([asked[row] for row in whole])
         assert ear.heard[-1] == (30, 30)
+
+    def test_they_are_left_out_where_others_are_there_twice(self, files: list[Path]) -> None:
+        files[1].write_bytes(b"no picture")
+        asked = [files[0], files[0], files[1]]
+        source = Source(Fake(), {"last": "last"})
+        one_by_one = partial(stream, batch=1)
+        ids = [sha256_of(one) for one in asked]
+        found, broken = features([source], asked, ids, batches=one_by_one)
+        assert found.rows.tolist() == [0, 1]
+        assert found.blocks["last"].tobytes() == directly(asked[:2])
+        assert [row for row, _ in broken] == [2]
 
     def test_they_are_looked_at_again_the_next_time(self, files: list[Path]) -> None:
         content = files[0].read_bytes()
@@ -407,6 +426,13 @@ class TestBadInput:
     def test_no_files_give_no_rows_of_the_right_width(self) -> None:
         found = run(Fake(), [])
         assert (found.blocks["last"].shape, len(found)) == ((0, 5), 0)
+
+
+def test_blocks_are_read_only_wherever_they_lie(files: list[Path]) -> None:
+    for store in (None, FeatureStore(), FeatureStore()):
+        block = run(Fake(), files, store=store).blocks["last"]
+        with pytest.raises(ValueError, match="read-only"):
+            block[0, 0] = 1
 
 
 def test_joined_blocks_stand_side_by_side_in_the_order_asked_for(files: list[Path]) -> None:

@@ -156,15 +156,15 @@ class FeatureShelf:
         for blocks, group in groups.items():
             if len(group) < MANY:
                 continue
-            whole = [segment for segment in group if self._verified(segment, blocks)]
-            if len(whole) == len(group):
-                with suppress(DiskFull, OSError):  # many small files are slower, not wrong
-                    self._join(blocks, group)
+            with suppress(DiskFull, OSError):  # many small files are slower, not wrong
+                self._join(blocks, [one for one in group if self._verified(one, blocks)])
             for segment in group:
                 segment.release()
 
     def _join(self, blocks: Sequence[str], group: Sequence[Segment]) -> None:
         """Write the rows of a verified group as one segment, each id once; remove the group."""
+        if not group:
+            return
         index = Index(tuple(group))
         keep = []
         for number, segment in enumerate(group):

@@ -202,21 +202,13 @@ def _embed(
     Files that miss the same blocks go through together, so that each is decoded once and no
     backbone computes a block for a picture that has it.
     """
-    jobs = [(part, block) for part in parts for block in part.missing]
-    pattern_U = np.zeros(len(files), dtype=np.int64)  # bit j: job j is to be done
-    for bit, (part, block) in enumerate(jobs):
-        pattern_U |= part.missing[block].astype(np.int64) << bit
-    total, done = int(np.count_nonzero(pattern_U)), 0
-    reasons: dict[int, str] = {}
+    groups = _groups(parts, len(files))
+    total, done = sum(len(rows_G) for rows_G, _ in groups), 0
     if total:
         listener.progress("embedding", done, total)
+    reasons: dict[int, str] = {}
     try:
-        for pattern in np.unique(pattern_U[pattern_U > 0]):
-            rows_G = np.flatnonzero(pattern_U == pattern)
-            wanted: dict[_Part, list[str]] = {}
-            for bit, (part, block) in enumerate(jobs):
-                if int(pattern) >> bit & 1:
-                    wanted.setdefault(part, []).append(block)
+        for rows_G, wanted in groups:
             for batch in batches([files[row] for row in rows_G.tolist()], preprocess):
                 for row, reason in batch.broken:
                     reasons[int(rows_G[row])] = reason
@@ -229,6 +221,24 @@ def _embed(
         for part in parts:
             part.flush()
     return reasons
+
+
+def _groups(
+    parts: Sequence[_Part], count: int
+) -> list[tuple[NDArray[np.int64], dict[_Part, list[str]]]]:
+    """Return the rows that miss something, those that miss the same together, and what it is."""
+    jobs = [(part, block) for part in parts for block in part.missing]
+    pattern_U = np.zeros(count, dtype=np.int64)  # bit j: job j is to be done
+    for bit, (part, block) in enumerate(jobs):
+        pattern_U |= part.missing[block].astype(np.int64) << bit
+    groups = []
+    for pattern in np.unique(pattern_U[pattern_U > 0]).tolist():
+        wanted: dict[_Part, list[str]] = {}
+        for bit, (part, block) in enumerate(jobs):
+            if pattern >> bit & 1:
+                wanted.setdefault(part, []).append(block)
+        groups.append((np.flatnonzero(pattern_U == pattern), wanted))
+    return groups
 
 
 def _checked(sources: Sequence[Source], files: Sequence[Path], ids: Sequence[str]) -> Preprocess:

@@ -153,6 +153,14 @@ def test_a_class_of_one_unit_trains_and_so_does_one_class_folder_without_picture
     assert len(parts.test) == 1
 
 
+def test_the_smaller_of_two_groups_trains_where_the_share_would_take_both(images_of):
+    rows = [("a", "g")] * 5 + [("a", "h")] * 6 + [("b", None)] * 20
+    manifest = images_of([(c, g, n) for n, (c, g) in enumerate(rows)])
+    train = split(manifest, test_share=0.95).train
+    assert set(range(5)) <= set(train.tolist())
+    assert not set(range(5, 11)) & set(train.tolist())
+
+
 def test_no_class_is_held_out_whole_however_groups_tie_classes_together(images_of):
     rows = [("a", "g"), ("b", "g"), ("a", "h"), ("b", "i"), ("b", "j")]
     manifest = images_of([(c, g, n) for n, (c, g) in enumerate(rows)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,14 @@ def test_imagenet_samples_have_a_picture_in_each_of_a_thousand_classes(shared: P
     manifest = read(shared / "imagenet_samples")
     assert (len(manifest), len(manifest.classes)) == (1000, 1000)
     assert manifest.findings == ()
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_files_are_read_in_seconds(tmp_path: Path):
+    for folder in range(100):
+        (tmp_path / f"{folder:03d}").mkdir()
+        for number in range(1000):
+            (tmp_path / f"{folder:03d}" / f"{number}.jpg").touch()
+    start = time.process_time()
+    assert len(read(tmp_path)) == 100_000
+    assert time.process_time() - start < 2.5

@@ -10,6 +10,7 @@ switch ``LOAD_TRUNCATED_IMAGES`` is left alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from foveal.core.errors import BrokenImage
 from foveal.image.depth import eight_bits
 from foveal.image.quiet import without_warnings
 from foveal.image.reason import reason, too_many
+from foveal.image.window import Window, whole
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """The formats that are opened; Pillow is not asked to try any other."""
@@ -41,8 +43,18 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 MAX_PIXELS = 100_000_000
 """Most pixels that are decoded, by the header: 100 megapixels take 400 MB as Pillow stores RGB."""
 
-HEADROOM = 2.0
-"""A JPEG may be decoded at 1/2, 1/4 or 1/8 if that leaves this many times the needed length."""
+HEADROOM = 4.0
+"""A JPEG may be decoded at 1/2, 1/4 or 1/8 if that leaves this many times the needed length.
+
+MEASURED
+"""
+
+VIVID = 0.01
+"""Share of pixels whose colour was cut off at 0 or 255 above which a JPEG is decoded in full.
+
+Full decoding cuts every pixel off and then averages; scaled decoding averages first. In a
+sunflower, whose blue is far below 0, that is 10/255, whatever the headroom.
+"""
 
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -58,31 +70,20 @@ RIGHT_TO_LEFT = (2, 3, 6, 7)  # orientations whose left edge was stored as a rig
 BOTTOM_TO_TOP = (3, 4, 7, 8)  # likewise for the top edge
 DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
-Shrink = Callable[[int, int], float]  # (width, height) -> how many times less is needed
+See = Callable[[int, int], Window]  # true (width, height) -> what is seen of the picture
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """An RGB picture, perhaps decoded at a fraction of its size.
-
-    ``width`` and ``height`` are the true ones, as displayed. ``origin`` is where the true
-    picture's upper left corner lies in ``image``, which is not always (0, 0): scaled decoding
-    rounds the stored size up, and turning may bring that edge to the left or to the top.
-    """
+    """An RGB picture, perhaps at a fraction of its size, and the part of it that is seen."""
 
     image: Image.Image
-    width: int
-    height: int
-    reduced: int = 1  # 1, 2, 4 or 8
-    origin: tuple[float, float] = (0.0, 0.0)
+    seen: Window  # in true pixels
+    box: tuple[float, float, float, float]  # the same part in pixels of ``image``
 
-    def box(
-        self, left: float, top: float, right: float, bottom: float
-    ) -> tuple[float, float, float, float]:
-        """Return where a box in true pixels lies in ``image``."""
-        x, y = self.origin
-        n = self.reduced
-        return left / n + x, top / n + y, right / n + x, bottom / n + y
+    def resized(self, resample: Image.Resampling) -> Image.Image:
+        """Return the part that is seen, at its size on the square: crop and resize in one."""
+        return self.image.resize(self.seen.size, resample, self.box)
 
 
 def picture(data: bytes, *, at_least_px: int | None = None) -> Image.Image:
@@ -96,18 +97,20 @@ def picture(data: bytes, *, at_least_px: int | None = None) -> Image.Image:
     Raises:
         BrokenImage: whatever is wrong with the bytes, as one short reason.
     """
-    if at_least_px is None:
-        return decode(data).image
-    return decode(data, lambda width, height: min(width, height) / at_least_px).image
+
+    def all_of_it(width: int, height: int) -> Window:
+        shrink = max(1.0, min(width, height) / (at_least_px or math.inf))
+        return whole(width, height, (round(width / shrink), round(height / shrink)))
+
+    return decode(data, all_of_it).image
 
 
-def decode(data: bytes, shrink: Shrink | None = None) -> Decoded:
-    """Return the picture in ``data`` with its true size.
+def decode(data: bytes, see: See) -> Decoded:
+    """Return the picture in ``data``, at full size or at a fraction that makes no difference.
 
     Args:
         data: the bytes of a file in one of ``FORMATS``.
-        shrink: true (width, height) -> how many times smaller it will be used; a JPEG is decoded
-            at the smallest scale that leaves ``HEADROOM`` above that. None: at full size.
+        see: true (width, height), as displayed -> the part that will be used, and how large.
 
     Raises:
         BrokenImage: whatever is wrong with the bytes, as one short reason.
@@ -115,27 +118,18 @@ def decode(data: bytes, shrink: Shrink | None = None) -> Decoded:
     with reading(data):
         source = opened(data)
         width, height = displayed_size(source, data)
-    factor = 1.0 if shrink is None else shrink(width, height)
+    turn = orientation(source)
+    seen = see(width, height)
+    n = _fraction(source, turn, seen)
     with reading(data):
-        reduced = _reduce(source, factor)
-        stored = source.size
-        source.load()
-        turn = orientation(source)
-        image = _rgb(source)
-        if turn in TURNS:
-            image = image.transpose(TURNS[turn])
-    if turn in TURNED:
-        stored = stored[1], stored[0]
-    return Decoded(
-        image,
-        width,
-        height,
-        reduced,
-        (
-            stored[0] - width / reduced if turn in RIGHT_TO_LEFT else 0.0,
-            stored[1] - height / reduced if turn in BOTTOM_TO_TOP else 0.0,
-        ),
-    )
+        image = _loaded(source, n)
+        if n > 1 and _is_vivid(image):
+            n, image = 1, _loaded(opened(data), 1)
+    # Scaled decoding rounds the stored size up; turning may bring that rest to the left or top.
+    x = image.width - width / n if turn in RIGHT_TO_LEFT else 0.0
+    y = image.height - height / n if turn in BOTTOM_TO_TOP else 0.0
+    left, top, right, bottom = seen.box
+    return Decoded(image, seen, (left / n + x, top / n + y, right / n + x, bottom / n + y))
 
 
 @contextmanager
@@ -192,13 +186,46 @@ def orientation(source: Image.Image) -> int:
     return value if isinstance(value, int) and value in TURNS else 1
 
 
-def _reduce(source: Image.Image, factor: float) -> int:
-    """Set a JPEG to decode at the smallest scale that leaves ``HEADROOM``; return 1, 2, 4 or 8."""
-    reduced = next((n for n in (8, 4, 2) if n * HEADROOM <= factor), 1)
-    if reduced == 1 or not isinstance(source, JpegImagePlugin.JpegImageFile):
+def _fraction(source: Image.Image, turn: int, seen: Window) -> int:
+    """Return n where a JPEG may be decoded at 1/n of its size: 8, 4, 2 or 1; see ``HEADROOM``.
+
+    Where a side is no multiple of n, its last pixel mixes the picture with what the encoder
+    padded it with: that pixel must lie outside what is seen. CMYK is left alone, since its way
+    to RGB is not linear: the mean of colours is not the colour of means.
+    """
+    if not isinstance(source, JpegImagePlugin.JpegImageFile) or source.mode not in ("L", "RGB"):
         return 1
-    done = source.draft(None, (source.width // reduced, source.height // reduced))
-    return reduced if done else 1
+    width, height = source.size[::-1] if turn in TURNED else source.size
+    left, top, right, bottom = seen.box
+    across = width - left if turn in RIGHT_TO_LEFT else right  # seen up to here, as stored
+    down = height - top if turn in BOTTOM_TO_TOP else bottom
+    for n in (8, 4, 2):
+        unpadded = across <= width // n * n and down <= height // n * n
+        if unpadded and n * HEADROOM <= seen.shrink:
+            return n
+    return 1
+
+
+def _loaded(source: Image.Image, n: int) -> Image.Image:
+    """Decode at 1/n of the size, to RGB, turned as displayed."""
+    if n > 1:
+        source.draft(None, (source.width // n, source.height // n))
+    source.load()
+    turn = orientation(source)  # a PNG may tell it only now
+    image = _rgb(source)
+    return image.transpose(TURNS[turn]) if turn in TURNS else image
+
+
+def _is_vivid(image: Image.Image) -> bool:
+    """Whether more than ``VIVID`` of the pixels are colours at the end of their range.
+
+    Black and white are at the end too, but of all channels at once: nothing is bent there.
+    """
+    red, green, blue = np.moveaxis(np.asarray(image)[::2, ::2], -1, 0)
+    low = np.minimum(np.minimum(red, green), blue)
+    high = np.maximum(np.maximum(red, green), blue)
+    bent = ((low == 0) | (high == 255)) & (high - low >= 32)
+    return bool(bent.mean() > VIVID)
 
 
 def _rgb(source: Image.Image) -> Image.Image:

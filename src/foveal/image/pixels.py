@@ -12,7 +12,7 @@ from PIL import Image
 from foveal.image.decode import decode
 from foveal.image.preprocess import Preprocess
 from foveal.image.source import bytes_of
-from foveal.image.window import window
+from foveal.image.window import Window, whole, window
 
 GREY = 128
 """What ``pad`` fills the rest with: about zero after normalising, whatever the mean."""
@@ -38,13 +38,10 @@ def pixels(data: bytes, preprocess: Preprocess) -> NDArray[np.uint8]:
     Raises:
         BrokenImage: whatever is wrong with the bytes, as one short reason.
     """
-    decoded = decode(data, lambda width, height: window(width, height, preprocess).shrink)
-    seen = window(decoded.width, decoded.height, preprocess)
-    part = decoded.image.resize(
-        seen.size, FILTERS[preprocess.interpolation], decoded.box(*seen.box)
-    )
+    decoded = decode(data, lambda width, height: window(width, height, preprocess))
+    part = decoded.resized(FILTERS[preprocess.interpolation])
     out = np.full((preprocess.size_px, preprocess.size_px, 3), GREY, dtype=np.uint8)
-    (x, y), (columns, rows) = seen.position, seen.size
+    (x, y), (columns, rows) = decoded.seen.position, decoded.seen.size
     out[y : y + rows, x : x + columns] = np.asarray(part)
     return out
 
@@ -82,14 +79,12 @@ def thumbnail(data: bytes, side_px: int) -> bytes:
     Raises:
         BrokenImage: whatever is wrong with the bytes, as one short reason.
     """
-    decoded = decode(data, lambda width, height: max(width, height) / side_px)
-    longer = max(decoded.width, decoded.height, side_px)
-    size = (
-        max(1, round(decoded.width * side_px / longer)),
-        max(1, round(decoded.height * side_px / longer)),
-    )
-    whole = decoded.box(0, 0, decoded.width, decoded.height)
-    small = decoded.image.resize(size, Image.Resampling.BICUBIC, whole)
+
+    def fitted(width: int, height: int) -> Window:
+        share = side_px / max(width, height, side_px)
+        return whole(width, height, (max(1, round(width * share)), max(1, round(height * share))))
+
+    small = decode(data, fitted).resized(Image.Resampling.BICUBIC)
     small.info.clear()  # or Pillow would copy comments and profiles of the original
     file = BytesIO()
     small.save(file, "JPEG", quality=JPEG_QUALITY)

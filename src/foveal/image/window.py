@@ -27,6 +27,11 @@ class Window:
         return min((right - left) / self.size[0], (bottom - top) / self.size[1])
 
 
+def whole(width: int, height: int, size: tuple[int, int]) -> Window:
+    """Return the window through which all of a picture is seen at this ``size``."""
+    return Window((0.0, 0.0, float(width), float(height)), size, (0, 0))
+
+
 def window(width: int, height: int, preprocess: Preprocess) -> Window:
     """Return what ``preprocess`` keeps of a picture of this size, as displayed.
 

@@ -46,10 +46,11 @@ def _promise(card: Mapping[str, Any]) -> str:
     promise = card.get("promise")
     if not promise:
         return "Nothing was measured when it was made: test it on pictures of your own.\n"
+    top1, loss = (promise["metrics"][name]["value"] for name in ("top1", "log_loss"))
     return (
-        f"{promise['how']} it was right on {100 * promise['top1']:.1f} % of "
-        f"{promise['images']} training pictures, log loss {promise['log_loss']:.3f}. "
-        "That is a promise, not a test: run `foveal test` on pictures it has never seen.\n"
+        f"{promise['how']} it was right on {100 * top1:.1f} % of {promise['images']} pictures, "
+        f"log loss {loss:.3f}. That is a promise, not a test: run `foveal test` on pictures it "
+        "has never seen.\n"
     )
 
 

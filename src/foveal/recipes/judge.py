@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,17 +30,15 @@ from foveal.evaluate.report import (
     Report,
 )
 from foveal.model import parts
-from foveal.model.bundle import BASELINE
+from foveal.model.bundle import BASELINE, Bundle
 from foveal.model.classifier import CLASSICAL
 from foveal.model.linear import softmax
 from foveal.model.predictions import Predictions
+from foveal.model.predictor import Predictor
 from foveal.recipes.clock import Clock, environment, peak_mb
 from foveal.recipes.look import cut_away, pictures
 from foveal.recipes.orders import JudgeSettings
 from foveal.recipes.ship import read_head
-
-if TYPE_CHECKING:
-    from foveal.recipes.model import Model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,6 +69,15 @@ class Judged:
         return render(self.report)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tested:
+    """The model that is judged, as far as judging needs it."""
+
+    bundle: Bundle
+    predictor: Predictor
+    run: Mapping[str, Any]  # of its fit, where that is known: seconds, settings, command
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Answers:
     """What the network said, row by row of the scored manifest; grows batch by batch."""
@@ -82,12 +89,12 @@ class _Answers:
 
 
 def judge_model(
-    model: Model, data: Manifest, settings: JudgeSettings, listener: Listener
+    model: Tested, data: Manifest, settings: JudgeSettings, listener: Listener
 ) -> Judged:
     """Score the test rows and unseen pictures of ``data``; never one that was learnt from.
 
     Args:
-        model: fitted, loaded or brought from elsewhere.
+        model: a bundle, fitted here or brought from elsewhere, and its predictor.
         data: labelled; its classes must be the model's, by name.
         settings: what is accepted, and the seed of the bootstrap.
         listener: hears what is left out.
@@ -131,7 +138,7 @@ def judge_model(
     return Judged(judgement=judgement, report=report)
 
 
-def _unseen(model: Model, data: Manifest, listener: Listener) -> tuple[Manifest, int]:
+def _unseen(model: Tested, data: Manifest, listener: Listener) -> tuple[Manifest, int]:
     """Return the rows that may be scored, and how many were left out."""
     seen = model.bundle.seen
     known = [seen.get(sha[: parts.PREFIX]) for sha in data.table["sha256"].to_list()]
@@ -150,7 +157,7 @@ def _unseen(model: Model, data: Manifest, listener: Listener) -> tuple[Manifest,
     return data.rows(rows), left_out
 
 
-def _answers(model: Model, scored: Manifest, listener: Listener) -> _Answers:
+def _answers(model: Tested, scored: Manifest, listener: Listener) -> _Answers:
     """Run network and classical baseline over the pictures, in one decode pass."""
     bundle, out = model.bundle, _Answers()
     has_baseline = BASELINE in bundle.card["sha256"]
@@ -182,16 +189,16 @@ def _broken(
     return tuple((finding.path, finding.message) for finding in found)
 
 
-def _labels(model: Model, scored: Manifest) -> NDArray[np.int64]:
+def _labels(model: Tested, scored: Manifest) -> NDArray[np.int64]:
     """Return the model's number for the true class of each picture, matched by name."""
     labels_N = scored.label_indices
     counts_K = np.bincount(labels_N, minlength=len(scored.classes))
-    to_model_K = match_classes(model.classes, scored.classes, images_K=counts_K)
+    to_model_K = match_classes(model.bundle.classes, scored.classes, images_K=counts_K)
     return to_model_K[labels_N]
 
 
 def _predictions(
-    model: Model,
+    model: Tested,
     scored: Manifest,
     labels_N: NDArray[np.int64],
     probabilities_NK: NDArray[np.float64],
@@ -203,7 +210,7 @@ def _predictions(
     return Predictions(
         probabilities=probabilities_NK,
         labels=labels_N,
-        classes=model.classes,
+        classes=model.bundle.classes,
         paths=tuple(scored.paths),
         ids=tuple(ids),
         groups=tuple(own) if grouped else None,
@@ -211,30 +218,30 @@ def _predictions(
 
 
 def _baselines(
-    model: Model, predictions: Predictions, answers: _Answers
+    model: Tested, predictions: Predictions, answers: _Answers
 ) -> Mapping[str, Predictions]:
     found: dict[str, Predictions] = {}
     data = model.bundle.card.get("data")
     if data:
         train = data["per_class"]["train"]
-        counts_K = np.array([train.get(name, 0) for name in model.classes], dtype=np.int64)
+        counts_K = np.array([train.get(name, 0) for name in model.bundle.classes], dtype=np.int64)
         found["majority"] = majority(predictions, counts_K)
     if answers.baseline:
         found[CLASSICAL] = replace(predictions, probabilities=np.concatenate(answers.baseline))
     return found
 
 
-def _promised(model: Model) -> dict[str, Interval]:
+def _promised(model: Tested) -> dict[str, Interval]:
     promise = model.bundle.card.get("promise") or {"metrics": {}}
     return {name: Interval(**number) for name, number in promise["metrics"].items()}
 
 
-def _fit_seconds(model: Model) -> dict[str, float]:
+def _fit_seconds(model: Tested) -> dict[str, float]:
     return {f"fit: {stage}": float(s) for stage, s in model.run.get("seconds", {}).items()}
 
 
 def _summary(
-    model: Model,
+    model: Tested,
     scanned: Manifest,
     scored: Manifest,
     broken: tuple[tuple[str, str], ...],
@@ -242,12 +249,12 @@ def _summary(
 ) -> DataSummary:
     trained = (model.bundle.card.get("data") or {}).get("per_class", {})
     counts = {
-        part: tuple(int(per.get(name, 0)) for name in model.classes)
+        part: tuple(int(per.get(name, 0)) for name in model.bundle.classes)
         for part, per in trained.items()
         if part != "test" and any(per.values())
     }
     labels = [names[0] for names in scored.table["labels"].to_list()]
-    counts["scored"] = tuple(labels.count(name) for name in model.classes)
+    counts["scored"] = tuple(labels.count(name) for name in model.bundle.classes)
     groups = scored.table["group"].drop_nulls()
     sizes = scored.table.select("width", "height").rows()
     files = [scored.file(path) for path in scored.paths]
@@ -267,7 +274,7 @@ def _summary(
 
 
 def _report(
-    model: Model,
+    model: Tested,
     judgement: Judgement,
     shown: tuple[Picture, ...],
     cost: Cost,
@@ -276,7 +283,7 @@ def _report(
     card = model.bundle.card
     backbone = card["backbone"]
     return Report(
-        title=f"{len(model.classes)} classes on {backbone['name']}",
+        title=f"{len(model.bundle.classes)} classes on {backbone['name']}",
         judgement=judgement,
         model=ModelFacts(
             backbone=backbone["name"],
@@ -300,7 +307,7 @@ def _report(
     )
 
 
-def _input(model: Model) -> str:
+def _input(model: Tested) -> str:
     p = model.bundle.preprocess
     ways = {
         "crop": f"the central crop of {100 * p.crop:g} %",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from foveal.data.manifest import Manifest
-    from foveal.recipes.judge import Judged
+    from foveal.recipes.judge import Judged, Tested
 
 Proof = tuple[tuple[Path, ...], "NDArray[np.float32]"]
 
@@ -105,7 +105,14 @@ class Model:
             from foveal.data.readers import read
 
             data = read(Path(data))
-        return judge_model(self, data, JudgeSettings(seed=seed), listener)
+        return judge_model(self.tested, data, JudgeSettings(seed=seed), listener)
+
+    @property
+    def tested(self) -> Tested:
+        """What judging needs of the model."""
+        from foveal.recipes.judge import Tested
+
+        return Tested(bundle=self.bundle, predictor=self.predictor, run=self.run)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the bundle to ``folder``, and what else is known of the fit beside it.

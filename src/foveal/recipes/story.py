@@ -211,7 +211,8 @@ def judge_and_save(
     if (beside / RUN).is_file():
         model.run = read_run(beside)
     check_exists(order.data, "dataset")
-    judged = judge_model(model, read(order.data, settings=order.read), order.judge, listener)
+    data = read(order.data, settings=order.read)
+    judged = judge_model(model.tested, data, order.judge, listener)
     target = out or beside
     write_file(target / "report.html", judged.html())
     write_file(target / "test.json", to_json(judged.to_mapping()))

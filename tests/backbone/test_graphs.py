@@ -112,7 +112,7 @@ def test_weights_in_another_file_are_refused_inside_inner_graphs_too() -> None:
 def test_operators_of_a_plug_in_library_are_refused() -> None:
     model = two_headed()
     model.graph.node[1].domain = "my.company"
-    with pytest.raises(BadWeights, match="'Mul' of 'my.company'"):
+    with pytest.raises(BadWeights, match=r"'Mul' of 'my\.company'"):
         graphs.from_bytes(model.SerializeToString(), where="x.onnx")
 
 

@@ -17,7 +17,7 @@ from torch import nn
 from foveal.backbone.hub import silent_hub_is_left_alone
 from foveal.backbone.settings import BackboneSettings
 from foveal.backbone.torch_bodies import TimmBody
-from foveal.backbone.torch_weights import fill, from_file, stated_licence
+from foveal.backbone.torch_weights import Convert, fill, from_file, stated_licence
 from foveal.core.errors import BadWeights, FovealError, OutOfRange, UnknownName
 from foveal.image.preprocess import Interpolation, Preprocess, Shape
 
@@ -121,10 +121,17 @@ def _from_file(
     if rows is not None and rows.shape[0] != record.get("num_classes"):
         arguments.setdefault("num_classes", rows.shape[0])
     network = _build(name, arguments, pretrained=False)
+    fill(network, tensors, convert=_translation(network), where=path.name, name=name)
+    return network
+
+
+def _translation(network: nn.Module) -> Convert | None:
+    """Return timm's own translation of older keys to this family's, where it has one."""
     module = sys.modules[type(network).__module__]
     convert = getattr(module, "checkpoint_filter_fn", getattr(module, "_filter_fn", None))
-    fill(network, tensors, convert=convert, where=path.name, name=name)
-    return network
+    if convert is None or len(inspect.signature(convert).parameters) > 1:
+        return cast("Convert | None", convert)
+    return lambda tensors, _: convert(tensors)
 
 
 def _from_hub(name: str, arguments: dict[str, Any]) -> tuple[nn.Module, str]:

@@ -98,9 +98,7 @@ def _misfit(network: nn.Module, tensors: Mapping[str, Tensor]) -> str:
         if key in tensors and tensors[key].shape != own[key].shape
     ]
     kinds = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
-    return "; ".join(
-        f"{len(keys)} tensors {kind} ({_few(keys)})" for kind, keys in kinds.items() if keys
-    )
+    return "; ".join(_counted(keys, kind) for kind, keys in kinds.items() if keys)
 
 
 def _counters(network: nn.Module) -> Tensors:
@@ -109,8 +107,14 @@ def _counters(network: nn.Module) -> Tensors:
     return {key: value for key, value in state.items() if key.endswith("num_batches_tracked")}
 
 
-def _few(names: list[str], most: int = 2) -> str:
-    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
+def _counted(names: list[str], kind: str, most: int = 2) -> str:
+    """Return how many there are and the first of them.
+
+    >>> _counted(["fc.weight", "fc.bias", "conv1.weight"], "missing")
+    '3 tensors missing (fc.weight, fc.bias, …)'
+    """
+    shown = ", ".join(names[:most]) + (", …" if len(names) > most else "")
+    return f"{len(names)} tensor{'s' if len(names) > 1 else ''} {kind} ({shown})"
 
 
 def _check(path: Path) -> None:

@@ -26,12 +26,19 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 	$(PIP) --editable '.[train,dev]'
 	touch $@
 
+# A second environment with the base install alone: the tests run the whole story in it.
+.venv-base/base: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-base
+	.venv-base/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable .
+	touch $@
+
 setup: .venv/dev
 
 demo: .venv/base
 	$(BIN)/foveal demo --overwrite
 
-test: .venv/dev
+test: .venv/dev .venv-base/base
 	$(BIN)/pytest -m "not slow"
 
 test-slow: .venv/dev

@@ -17,6 +17,7 @@ from PIL import Image, ImageFile, TiffImagePlugin
 from foveal.core.errors import BrokenImage
 from foveal.image import decode
 from foveal.image.decode import FORMATS, MAX_PIXELS, picture
+from foveal.image.window import Window
 
 if TYPE_CHECKING:
     from tests.image.conftest import Encoded, Photo
@@ -256,6 +257,15 @@ class TestScaledJpeg:
 
         assert scaled(800, 604) == (200, 151)
         assert scaled(801, 604) == (801, 604)
+
+    @pytest.mark.parametrize(("orientation", "reduced"), [(1, True), (2, False), (4, True)])
+    def test_padding_is_looked_for_where_the_turned_file_has_it(
+        self, orientation: int, reduced: bool, photo: Photo, encoded: Encoded
+    ) -> None:
+        data = encoded(photo(805, 608).convert("L"), "JPEG", orientation=orientation)
+        left_half = Window((0, 0, 400, 608), (40, 60), (0, 0))
+        decoded = decode.decode(data, lambda width, height: left_half)
+        assert (decoded.image.width < 805) is reduced
 
     def test_saturated_colours_are_decoded_in_full(self, encoded: Encoded) -> None:
         sunflower = Image.new("RGB", (800, 600), (255, 200, 0))

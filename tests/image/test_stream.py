@@ -140,6 +140,22 @@ def test_stopping_early_leaves_no_thread_behind(pictures: list[bytes]) -> None:
     assert _threads() == []
 
 
+def test_stopping_early_does_not_wait_for_what_has_not_begun(
+    pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+
+    def slow(data: bytes, preprocess: Preprocess) -> object:
+        decoded.append(1)
+        time.sleep(0.002)
+        return np.zeros((16, 16, 3), dtype=np.uint8)
+
+    monkeypatch.setattr("foveal.image.stream.pixels", slow)
+    for _ in stream(itertools.cycle(pictures), RECORD, batch=100, workers=1):
+        break
+    assert len(decoded) < 200  # of 300 that were handed out
+
+
 def test_an_error_in_the_consumer_leaves_no_thread_behind(pictures: list[bytes]) -> None:
     def consume() -> None:
         for _ in stream(itertools.cycle(pictures), RECORD, batch=2, workers=3):

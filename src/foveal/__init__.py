@@ -59,12 +59,15 @@ def fit(data: Manifest | str | Path, *, listener: Listener | None = None, **sett
         BadData: where there is nothing to learn from.
     """
     from foveal.core.listener import SILENT
+    from foveal.data.reading import ReadSettings
     from foveal.recipes.orders import fit_settings
-    from foveal.recipes.story import fit_model
+    from foveal.recipes.story import FitOrder, fit_model, fit_order
 
     wanted = fit_settings(settings, where="foveal.fit")
-    source = read(data) if isinstance(data, (str, Path)) else data
-    return fit_model(source, wanted, listener or SILENT)
+    if isinstance(data, (str, Path)):
+        order = FitOrder(data=Path(data).expanduser(), read=ReadSettings(), fit=wanted)
+        return fit_order(order, listener or SILENT)
+    return fit_model(data, wanted, listener or SILENT)
 
 
 def load(folder: str | Path) -> Model:

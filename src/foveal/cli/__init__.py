@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -9,6 +10,7 @@ import typer
 
 from foveal.cli.bring import bring
 from foveal.cli.cache import cache
+from foveal.cli.console import plain
 from foveal.cli.demo import demo
 from foveal.cli.doctor import doctor
 from foveal.cli.fit import fit
@@ -45,6 +47,11 @@ def run() -> None:
     0: done. 1: it failed, one sentence on stderr says why. 2: asked for in a way that cannot
     work. 130: interrupted; nothing is half-written.
     """
+    for stream in (sys.stdout, sys.stderr):  # a name that is not Unicode is shown as an escape
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdin, io.TextIOWrapper):  # … and read as it is
+        sys.stdin.reconfigure(errors="surrogateescape")
     try:
         code = app(standalone_mode=False)
     except FovealError as error:
@@ -54,6 +61,9 @@ def run() -> None:
     except BrokenPipeError:  # whoever read our output has heard enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
+    except OSError as error:  # forbidden, read-only, too long a name: the system's own words
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"foveal: {where}{error.strerror or error}.", 1)
     except Exception as error:
         import click
 
@@ -65,5 +75,5 @@ def run() -> None:
 
 
 def _fail(sentence: str, code: int) -> None:
-    print(sentence, file=sys.stderr, flush=True)  # noqa: T201 — the last word
+    print(plain(sentence), file=sys.stderr, flush=True)  # noqa: T201 — the last word
     raise SystemExit(code) from None

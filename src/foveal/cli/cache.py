@@ -12,7 +12,7 @@ from foveal.cli.console import AsJson, put, show
 
 Clear = Annotated[bool, typer.Option("--clear", help="Remove all features and backbones.")]
 Only = Annotated[
-    str | None, o.option("With --clear: only 'features', 'backbones' or 'parts'.", "--only")
+    str | None, o.option("One kind alone: 'features', 'backbones' or 'parts'.", "--only")
 ]
 
 
@@ -31,7 +31,7 @@ def cache(clear: Clear = False, only: Only = None, as_json: AsJson = False) -> N
         else:
             show(f"{_size(freed)} freed.")
         return
-    entries = kept()
+    entries = kept(only)
     if as_json:
         put({"entries": [entry.to_mapping() for entry in entries]})
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,6 +36,7 @@ class Console:
         """Print one sentence to stderr, above the bars."""
         if self.quiet:
             return
+        sentence = plain(sentence)
         if self._progress is not None:
             self._progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -74,14 +76,35 @@ def console(*, quiet: bool = False) -> Iterator[Console]:
 
 
 def put(values: Mapping[str, Any]) -> None:
-    """Print one JSON object on stdout, on one line."""
-    text = json.dumps(values, ensure_ascii=False, allow_nan=False)
-    print(text, flush=True)  # noqa: T201 — results go to stdout
+    """Print one JSON object on stdout, on one line; names that are no Unicode as escapes."""
+    unicode = (sys.stdout.encoding or "").lower() in {"utf-8", "utf8"}
+    text = json.dumps(values, ensure_ascii=not unicode, allow_nan=False)
+    print(_escaped(text, "Cs"), flush=True)  # noqa: T201 — results go to stdout
 
 
 def show(text: str = "") -> None:
-    """Print a line of the result on stdout, for people."""
-    print(text, flush=True)  # noqa: T201 — results go to stdout
+    """Print one line of the result on stdout, for people."""
+    print(_escaped(text, "Cs", "Cc"), flush=True)  # noqa: T201 — results go to stdout
+
+
+def plain(text: str) -> str:
+    r"""Return text that no terminal obeys: control characters but line breaks as escapes.
+
+    File and class names come from anywhere; some would clear the screen, or fake a line.
+
+    >>> plain("a\x1b[2Jb")
+    'a\\x1b[2Jb'
+    """
+    return "\n".join(_escaped(line, "Cs", "Cc") for line in text.split("\n"))
+
+
+def _escaped(text: str, *categories: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in categories else c
+        for c in text
+    )
 
 
 def _bars() -> Progress:

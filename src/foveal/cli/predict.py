@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import glob
-import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foveal.cli.console import Quiet, console, show
+from foveal.cli.console import Quiet, console, put, show
 from foveal.core.errors import OutOfRange
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ Top = Annotated[int, typer.Option("--top", help="How many classes each answer na
 JsonLines = Annotated[bool, typer.Option("--json", help="JSON Lines: one object a file.")]
 Csv = Annotated[bool, typer.Option("--csv", help="CSV with a header line.")]
 
+FORMULA = frozenset("=+-@\t\r\n")  # what a cell may not begin with
+
 
 def predict(
     model: ModelFolder,
@@ -38,7 +40,7 @@ def predict(
 ) -> None:
     """Say what is on pictures. A file that cannot be read is answered with the reason.
 
-    Exit code 1 if no file at all could be read.
+    Exit code 1 if there was no file that could be read.
 
     Example: foveal predict model/ new/*.jpg --json
     """
@@ -49,13 +51,18 @@ def predict(
     from foveal.recipes.model import load
 
     loaded = load(model)
-    answers = loaded.stream(_paths(files or ["-"]), top=min(top, len(loaded.classes)))
     write = _json if json_lines else _csv if as_csv else _text
     with console(quiet=quiet) as heard:
+        if not files and sys.stdin.isatty():
+            heard.say("Paths are read from standard input, a line each.")
+        paths = _paths(files or ["-"])
+        answers = loaded.stream(paths, top=min(top, len(loaded.classes)), listener=heard)
         right, broken = write(answers)
         if broken:
             heard.say(f"{broken} of {right + broken} files could not be read.")
-    if broken and not right:
+        elif not right:
+            heard.say("There was no picture to answer.")
+    if not right:
         raise typer.Exit(1)
 
 
@@ -63,8 +70,8 @@ def _paths(names: Iterable[str]) -> Iterator[Path]:
     """Yield paths; '-' stands for the lines of standard input; a glob for what it finds."""
     for name in names:
         if name == "-":
-            yield from (Path(line.rstrip("\n")) for line in sys.stdin if line.strip())
-        elif any(mark in name for mark in "*?[") and not Path(name).exists():
+            yield from (Path(line.rstrip("\r\n")) for line in sys.stdin if line.strip())
+        elif glob.has_magic(name) and not os.path.lexists(name):
             yield from map(Path, sorted(glob.glob(name, recursive=True)) or [name])  # noqa: PTH207 — as a shell would
         else:
             yield Path(name)
@@ -83,7 +90,7 @@ def _json(answers: Iterable[Answer]) -> tuple[int, int]:
                 "probability": answer.probability,
                 "top": [{"label": label, "probability": p} for label, p in answer.top],
             }
-        show(json.dumps(values, ensure_ascii=False))
+        put(values)
     return counts[0], counts[1]
 
 
@@ -97,7 +104,7 @@ def _csv(answers: Iterable[Answer]) -> tuple[int, int]:
         probability = "" if answer.probability is None else f"{answer.probability:.6g}"
         row = [answer.path, answer.label or "", probability, answer.error, further]
         writer.writerow([_cell(text) for text in row])
-    sys.stdout.flush()
+        sys.stdout.flush()
     return counts[0], counts[1]
 
 
@@ -116,7 +123,8 @@ def _text(answers: Iterable[Answer]) -> tuple[int, int]:
 def _cell(text: str) -> str:
     """Return a cell that no spreadsheet takes for a formula.
 
-    >>> _cell("=cmd()"), _cell("cat")
-    ("'=cmd()", 'cat')
+    >>> _cell("=cmd()"), _cell("cat"), _cell("-5"), _cell("-2+3")
+    ("'=cmd()", 'cat', '-5', "'-2+3")
     """
-    return f"'{text}" if text[:1] in {"=", "+", "@", "\t", "\r"} else text
+    number = text.removeprefix("-").replace(".", "", 1).isdecimal()
+    return f"'{text}" if text[:1] in FORMULA and not number else text

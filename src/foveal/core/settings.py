@@ -68,5 +68,7 @@ def to_json(values: Mapping[str, Any]) -> bytes:
     """Return ``values`` as JSON for a file: keys as given, two spaces, one newline at the end.
 
     NaN and infinity are refused (they are not JSON): say ``None`` for "there is no number".
+    A file name that is no Unicode keeps its bytes as JSON's own escapes, and reads back the same.
     """
-    return (json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode(errors="backslashreplace")

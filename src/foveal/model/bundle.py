@@ -1,6 +1,6 @@
 """`Bundle`: a classifier as a folder of plain files, hashed, with no code in it.
 
-- ``bundle.json``: what it is, and the SHA-256 of every other file
+- ``bundle.json``: what it is, and the SHA-256 of every file, itself included
 - ``model.onnx``: pixels to logits, probabilities and heat map
 - ``README.md``: the model card
 - ``parts.csv``: hash prefix and part of every image it has seen
@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from foveal.core.errors import Damaged, FovealError, NotThere
-from foveal.core.files import sha256_of, write_folder
+from foveal.core.errors import AlreadyThere, Damaged, FovealError, NotThere, OutOfRange
+from foveal.core.files import check_free, sha256_of, write_folder
 from foveal.core.settings import from_mapping, read_json, to_json
 from foveal.image.preprocess import Preprocess
 from foveal.model import parts
@@ -31,6 +31,10 @@ GRAPH = "model.onnx"
 SEEN = "parts.csv"
 BASELINE = "baseline.safetensors"
 REFERENCE = "reference/reference.json"
+TIMM = ("config.json", "model.safetensors")
+OWN = frozenset({CARD, GRAPH, SEEN, BASELINE, "README.md", "reference", *TIMM})
+SELF = "bundle_sha256"  # of bundle.json's own bytes, with zeros in the place of these digits
+BLANK = "0" * 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,14 +66,14 @@ def fresh_bundle(card: Mapping[str, Any], content: Mapping[str, bytes]) -> Bundl
     """Return a bundle that is not on disk yet.
 
     Args:
-        card: JSON-ready facts with ``classes`` and ``preprocess``; ``format`` and ``sha256``
+        card: JSON-ready facts with ``classes`` and ``preprocess``; ``format`` and the hashes
             are always set here, so a card that was read from another bundle may be used again.
         content: name -> bytes of every file but ``bundle.json``; one folder deep at most.
     """
     digests = {name: hashlib.sha256(file).hexdigest() for name, file in content.items()}
-    facts = {**card, "format": FORMAT, "sha256": dict(sorted(digests.items()))}
+    facts = {**card, "format": FORMAT, "sha256": dict(sorted(digests.items())), SELF: BLANK}
     return Bundle(
-        card=facts,
+        card={**facts, SELF: hashlib.sha256(to_json(facts)).hexdigest()},
         classes=tuple(card["classes"]),
         preprocess=from_mapping(Preprocess, card["preprocess"], where=CARD),
         graph=content[GRAPH],
@@ -90,9 +94,14 @@ def write_bundle(
     Args:
         bundle: fresh or read from elsewhere.
         folder: must not exist yet unless ``overwrite``; missing parents are made.
-        overwrite: replace what is there, in one step.
+        overwrite: replace the bundle that is there, in one step.
         prove: is given the finished draft and raises where it must not be kept.
+
+    Raises:
+        AlreadyThere: if something is there that may not be replaced.
+        DiskFull: when there is no room; what was there before is as it was.
     """
+    check_replaceable(folder, overwrite=overwrite)
     with write_folder(folder, overwrite=overwrite) as draft:
         for name in bundle.card["sha256"]:
             target = draft / _inside(name)
@@ -100,6 +109,24 @@ def write_bundle(
             target.write_bytes(bundle.read(name))
         (draft / CARD).write_bytes(to_json(bundle.card))
         prove(draft)
+
+
+def check_replaceable(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a target that a bundle may not be written to, before any work is spent on it.
+
+    Raises:
+        AlreadyThere: if it exists; with ``overwrite``, if it holds anything but a bundle.
+        OutOfRange: if it has no name of its own, such as ``.``.
+    """
+    if folder.name in {"", ".."}:
+        raise OutOfRange("folder", str(folder), "a folder with a name of its own, such as model/")
+    check_free(folder, overwrite=overwrite)
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if there and (CARD not in there or there - OWN):
+        raise AlreadyThere(
+            f"{folder} holds more than a model: {min(there - OWN, default='no ' + CARD)}.",
+            hint="Only a model may be replaced: choose another name.",
+        )
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -117,13 +144,16 @@ def read_bundle(folder: Path) -> Bundle:
         raise NotThere(
             f"{folder} is no model: it has no {CARD}.", hint="Name a folder that `foveal fit` made."
         )
-    card = read_json(path.read_bytes(), where=str(path))
+    content = path.read_bytes()
+    card = read_json(content, where=str(path))
     if card.get("format") != FORMAT:
         raise FovealError(
             f"{folder} is of format {card.get('format')!r}, this version reads {FORMAT!r}.",
             hint="Open it with the version of Foveal that wrote it.",
         )
-    digests = card.get("sha256")
+    digests, own = card.get("sha256"), str(card.get(SELF)).encode()
+    if hashlib.sha256(content.replace(own, BLANK.encode())).hexdigest().encode() != own:
+        raise _changed(path)
     if not isinstance(digests, dict) or GRAPH not in digests:
         raise Damaged(f"{path} does not say the hashes of its files.")
     for name in digests:
@@ -157,10 +187,7 @@ def _inside(name: str) -> Path:
 
 def _check(folder: Path, name: str, digests: Mapping[str, str]) -> None:
     if sha256_of(folder / _inside(name)) != digests[name]:
-        raise Damaged(
-            f"{folder / name} is not what was saved: its hash differs.",
-            hint="Copy the bundle again from where it came.",
-        )
+        raise _changed(folder / name)
 
 
 def _checked(folder: Path, name: str, digests: Mapping[str, str]) -> bytes:
@@ -169,8 +196,12 @@ def _checked(folder: Path, name: str, digests: Mapping[str, str]) -> bytes:
         raise NotThere(f"{folder} has no {name}.")
     content = (folder / _inside(name)).read_bytes()
     if hashlib.sha256(content).hexdigest() != digests[name]:
-        raise Damaged(
-            f"{folder / name} is not what was saved: its hash differs.",
-            hint="Copy the bundle again from where it came.",
-        )
+        raise _changed(folder / name)
     return content
+
+
+def _changed(path: Path) -> Damaged:
+    return Damaged(
+        f"{path} is not what was saved: its hash differs.",
+        hint="Copy the bundle again from where it came.",
+    )

@@ -36,8 +36,8 @@ def prove(folder: Path, files: Sequence[Path], expected_NK: NDArray[np.float32])
     Raises:
         FovealError: if it is above 1e-4, or the bundle does not answer.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "foveal.model.parity", str(folder)],
+    done = subprocess.run(  # -P: nothing that lies in the current folder is imported
+        [sys.executable, "-P", "-m", "foveal.model.parity", str(folder)],
         input=json.dumps([str(file) for file in files]),
         capture_output=True,
         text=True,

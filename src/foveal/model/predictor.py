@@ -114,22 +114,3 @@ class Predictor:
 
     def _run(self, outputs: list[str], pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         return list(self._session.run(outputs, {"pixels": pixels}, self._only))
-
-
-def all_files(paths: Iterable[Path], suffixes: frozenset[str]) -> Iterator[Path]:
-    """Yield files as they are and, of folders, the pictures in and below them, sorted.
-
-    Args:
-        paths: files and folders; a path that does not exist is yielded too, to be answered.
-        suffixes: lower-case endings that count as pictures inside folders.
-    """
-    for path in paths:
-        if path.is_dir():
-            inside = (p for p in path.rglob("*") if p.suffix.lower() in suffixes)
-            yield from sorted(p for p in inside if not _is_hidden(p.relative_to(path)))
-        else:
-            yield path
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(piece.startswith(".") for piece in path.parts)

@@ -94,7 +94,10 @@ def _names(path: Path | None, count: int) -> tuple[tuple[str, ...], tuple[str, .
         names = tuple(f"class {number}" for number in range(count))
         return names, names
     check_exists(path, "file of class names")
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise OutOfRange(str(path), "its content", "text in UTF-8") from None
     entries: Sequence[object]
     if path.suffix == ".json":
         try:
@@ -107,7 +110,9 @@ def _names(path: Path | None, count: int) -> tuple[tuple[str, ...], tuple[str, .
             ) from None
     else:
         entries = [line.strip() for line in text.splitlines() if line.strip()]
-    pairs = [(str(e[0]), str(e[-1])) if isinstance(e, list) else (str(e), str(e)) for e in entries]
+    pairs = [
+        (str(e[0]), str(e[-1])) if isinstance(e, list) and e else (str(e),) * 2 for e in entries
+    ]
     names = tuple(name for name, _ in pairs)
     if len(names) != count:
         raise OutOfRange(str(path), f"{len(names)} names", f"{count}, one for each class")

@@ -12,10 +12,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from foveal.core.files import check_exists, write_file
+from foveal.core.errors import AlreadyThere
+from foveal.core.files import check_exists, check_free, write_file
 from foveal.core.settings import read_json, to_json
 
 RUN = "run.json"
+REPORT = "report.html"
+NUMBERS = "test.json"
+OWN = frozenset({RUN, REPORT, NUMBERS})  # what a run's folder may hold
 PACKAGES = ("foveal", "numpy", "pillow", "onnxruntime", "onnx", "polars", "torch", "timm")
 
 
@@ -74,8 +78,23 @@ def run_folder(bundle: Path) -> Path:
     >>> run_folder(Path("models/screws")).as_posix()
     'models/screws.run'
     """
-    clean = bundle.resolve() if bundle.name in {"", ".", ".."} else bundle
+    clean = bundle.resolve() if bundle.name in {"", ".."} else bundle
     return clean.with_name(f"{clean.name}.run")
+
+
+def check_run_folder(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a run's folder that may not be replaced, before any work is spent on it.
+
+    Raises:
+        AlreadyThere: if it exists; with ``overwrite``, if it holds anything but a run's files.
+    """
+    check_free(folder, overwrite=overwrite)
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if more := sorted(there - OWN):
+        raise AlreadyThere(
+            f"{folder} holds more than a run: {more[0]}.",
+            hint="It would be replaced with the model: choose another name.",
+        )
 
 
 def write_run(folder: Path, facts: Mapping[str, Any]) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,8 @@ from foveal.data.scan import broken_check
 from foveal.data.split import folds
 from foveal.data.units import Units, join
 from foveal.evaluate.interval import Interval
-from foveal.evaluate.judge import judge
+from foveal.evaluate.intervals import affordable, draw, percentile, wilson
+from foveal.evaluate.metrics import by_class, probabilities, shares
 from foveal.image.stream import stream
 from foveal.model.classifier import CLASSICAL, Classifier
 from foveal.model.feature_store import FeatureStore
@@ -35,8 +37,10 @@ from foveal.train.choice import Choice, candidates, choose
 from foveal.train.heads import HEADS
 from foveal.train.temperature import temperature
 
+PROMISED = ("top1", "log_loss", "balanced_accuracy")
+RESAMPLES = 500  # of the promise
 PROOF = 16  # pictures that go both ways at saving, file to answer
-REFERENCE = 4  # of them are kept in the bundle
+REFERENCES = 4  # of them are kept in the bundle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -122,7 +126,7 @@ def fit_classifier(
     with clock("promise"):
         promised = _promise(rows, choice, cool, prepared)
     shown = _proof_rows(rows)
-    files = tuple(rows.manifest.file(rows.manifest.paths[row]) for row in shown)
+    files = tuple(rows.manifest.file(rows.manifest.paths[row]).absolute() for row in shown)
     return Fitted(
         classifier=classifier,
         prepared=prepared,
@@ -159,8 +163,15 @@ def _sources(
 def _rows(
     prepared: Prepared, settings: FitSettings, listener: Listener, sources: list[Source]
 ) -> tuple[Rows, tuple[tuple[str, str], ...]]:
-    """Return the rows to learn from with their features, and what broke on decoding."""
-    used = np.sort(np.concatenate([prepared.split.train, prepared.split.val]))
+    """Return the rows to learn from with their features, and what broke on decoding.
+
+    They stand in the order of their hashes: sums of floats depend on the order of their terms,
+    and neither a file's name nor its place may change a bit of the model.
+    """
+    table = prepared.manifest.table
+    ids, labels = table["sha256"].to_list(), table["labels"].to_list()
+    both = np.concatenate([prepared.split.train, prepared.split.val]).tolist()
+    used = np.array(sorted(both, key=lambda row: (ids[row], labels[row])), dtype=np.int64)
     manifest = prepared.manifest.rows(used)
     found, broken = features(
         sources,
@@ -170,7 +181,7 @@ def _rows(
         listener=listener,
         store=FeatureStore(listener=listener),
     )
-    named = tuple((manifest.paths[row], reason) for row, reason in broken)
+    named = tuple(sorted((manifest.paths[row], reason) for row, reason in broken))
     broken_check(
         [Finding(kind="broken", path=path, message=reason) for path, reason in named],
         len(prepared.manifest),
@@ -250,31 +261,34 @@ def _baseline(
 
 def _promise(rows: Rows, choice: Choice, cool: float, prepared: Prepared) -> dict[str, Interval]:
     """Return what the held-out rows say of the chosen head, with intervals."""
-    paths, groups = rows.manifest.paths, rows.manifest.table["group"].to_list()
-    ids = rows.manifest.table["sha256"].to_list()
-    grouped = any(group is not None for group in groups)
+    paths, ids = rows.manifest.paths, rows.manifest.table["sha256"].to_list()
+    grouped = rows.manifest.table["group"].null_count() < len(rows.manifest)
     held = choice.rows.tolist()
-    judged = judge(
-        Predictions(
-            probabilities=softmax(choice.logits / cool),
-            labels=rows.labels_N[choice.rows],
-            classes=prepared.manifest.classes,
-            paths=tuple(paths[row] for row in held),
-            ids=tuple(ids[row] for row in held),
-            groups=tuple(str(rows.units.of_N[row]) for row in held) if grouped else None,
-        ),
+    predictions = Predictions(
+        probabilities=softmax(choice.logits / cool),
+        labels=rows.labels_N[choice.rows],
+        classes=prepared.manifest.classes,
+        paths=tuple(paths[row] for row in held),
+        ids=tuple(ids[row] for row in held),
+        groups=tuple(str(rows.units.of_N[row]) for row in held) if grouped else None,
     )
-    return {name: judged.metrics[name] for name in ("top1", "log_loss", "balanced_accuracy")}
+    weights_RN = draw(predictions, resamples=affordable(len(held), RESAMPLES), seed=0)
+    found = {
+        name: percentile(values_R)
+        for evaluator in (shares, by_class, probabilities)
+        for name, values_R in evaluator(predictions, weights_RN)
+        if name in PROMISED
+    }
+    if not grouped:
+        found["top1"] = wilson(float(found["top1"].value or 0), len(held))
+    return found
 
 
 def _proof_rows(rows: Rows) -> list[int]:
     """Return rows spread over the classes: the least hash of each in turn, until enough."""
-    ids = rows.manifest.table["sha256"].to_list()
-    by_hash = sorted(rows.train.tolist(), key=ids.__getitem__)
-    turn: dict[int, int] = {}
-    order: list[tuple[int, int, int]] = []
-    for row in by_hash:
-        label = int(rows.labels_N[row])
-        turn[label] = turn.get(label, 0) + 1
-        order.append((turn[label], len(order), row))
-    return [row for _, _, row in sorted(order)[:PROOF]]
+    turns: Counter[int] = Counter()
+    order = []
+    for row in rows.train.tolist():  # by hash already
+        turns[int(rows.labels_N[row])] += 1
+        order.append((turns[int(rows.labels_N[row])], row))
+    return [row for _, row in sorted(order)[:PROOF]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -302,7 +303,7 @@ def _report(
             Option(**{**row, "blocks": tuple(row["blocks"])}) for row in card.get("choice", ())
         ),
         settings=model.run.get("settings", card.get("settings", {})),
-        command=" ".join(model.run.get("command", ())),
+        command=shlex.join(model.run.get("command", ())),
         environment=environment(),
     )
 

@@ -30,8 +30,13 @@ class Kept:
         return asdict(self)
 
 
-def kept() -> list[Kept]:
-    """Return everything in the cache, kind by kind, last used first."""
+def kept(kind: str | None = None) -> list[Kept]:
+    """Return everything in the cache, or one kind of it, kind by kind.
+
+    Raises:
+        UnknownName: for a kind that does not exist.
+    """
+    _check(kind)
     features = [
         Kept(
             kind="features",
@@ -61,7 +66,8 @@ def kept() -> list[Kept]:
         )
         for path in ledgers
     ]
-    return [*features, *backbones, *parts]
+    every = [*features, *backbones, *parts]
+    return [entry for entry in every if kind in {None, entry.kind}]
 
 
 def remove(kind: str | None = None) -> int:
@@ -73,8 +79,7 @@ def remove(kind: str | None = None) -> int:
     Raises:
         UnknownName: for a kind that does not exist.
     """
-    if kind is not None and kind not in KINDS:
-        raise UnknownName("kind of cache", kind, KINDS)
+    _check(kind)
     freed = 0
     for name in REMADE if kind is None else (kind,):
         folder = cache_folder() / name
@@ -85,6 +90,11 @@ def remove(kind: str | None = None) -> int:
             shutil.rmtree(folder, ignore_errors=True)
         freed += before - _size(folder)
     return freed
+
+
+def _check(kind: str | None) -> None:
+    if kind is not None and kind not in KINDS:
+        raise UnknownName("kind of cache", kind, KINDS)
 
 
 def _size(folder: Path) -> int:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foveal.core.errors import BadData
+from foveal.core.files import write_folder
 from foveal.core.listener import SILENT, Listener
-from foveal.model.bundle import Bundle, read_bundle, write_bundle
-from foveal.model.predictor import Answer, Predictor, all_files
+from foveal.model.bundle import SELF, Bundle, check_replaceable, read_bundle, write_bundle
+from foveal.model.predictor import Answer, Predictor
+from foveal.recipes.clock import check_run_folder, run_folder, write_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +46,7 @@ class Model:
         Args:
             bundle: what it is.
             proof: files and their logits by the training path, checked when it is saved.
-            run: facts for ``run.json``: settings, seconds, command; none for a loaded model.
+            run: facts for ``run.json``: settings, seconds, command; none where not known.
         """
         self.bundle = bundle
         self.run = run or {}
@@ -76,11 +81,17 @@ class Model:
             return next(iter(self.predictor.answers([Path(files)], top=top)))
         return list(self.stream([Path(file) for file in files], top=top))
 
-    def stream(self, files: Iterable[Path], *, top: int = 1) -> Iterator[Answer]:
-        """Yield answers one by one, in constant memory; folders stand for their pictures."""
-        from foveal.data.walk import SUFFIXES
+    def stream(
+        self, files: Iterable[Path], *, top: int = 1, listener: Listener = SILENT
+    ) -> Iterator[Answer]:
+        """Yield answers one by one, in constant memory; folders stand for their pictures.
 
-        yield from self.predictor.answers(all_files(files, SUFFIXES), top=top)
+        Args:
+            files: drawn as needed, a few batches ahead.
+            top: how many classes each answer names.
+            listener: hears what was passed over inside folders.
+        """
+        yield from self.predictor.answers(_pictures(files, listener), top=top)
 
     def test(
         self, data: Manifest | str | Path, *, listener: Listener = SILENT, seed: int = 0
@@ -120,17 +131,22 @@ class Model:
         Before it is kept, a fresh process answers at least 16 training pictures from the
         files, and must agree with the training path to 1e-4 in every logit.
 
+        Args:
+            folder: of the bundle; ``FOLDER.run`` beside it gets ``run.json``.
+            overwrite: replace a model, with its run and reports; anything else stands.
+
         Raises:
-            AlreadyThere: if the folder exists and ``overwrite`` is not set.
+            AlreadyThere: if something is there that may not be replaced.
             FovealError: if the proof fails; nothing is written then.
             DiskFull: when there is no room; nothing is half-written.
         """
-        from foveal.recipes.clock import run_folder, write_run
-
         path = Path(folder)
-        write_bundle(self.bundle, path, overwrite=overwrite, prove=self._prove)
-        if self.run:
-            write_run(run_folder(path), self.run)
+        beside = check_out(path, overwrite=overwrite)
+        with ExitStack() as both:
+            if self.run or beside.exists():
+                draft = both.enter_context(write_folder(beside, overwrite=overwrite))
+                write_run(draft, {SELF: self.bundle.card[SELF], **self.run})
+            write_bundle(self.bundle, path, overwrite=overwrite, prove=self._prove)
         return path
 
     def _prove(self, draft: Path) -> None:
@@ -139,6 +155,37 @@ class Model:
 
             files, logits_NK = self._proof
             prove(draft, files, logits_NK)
+
+
+def check_out(folder: Path, *, overwrite: bool) -> Path:
+    """Refuse a place that a model may not be written to; return its run's folder.
+
+    Raises:
+        AlreadyThere: if something is there that may not be replaced.
+        OutOfRange: if the folder has no name of its own.
+    """
+    check_replaceable(folder, overwrite=overwrite)
+    beside = run_folder(folder)
+    check_run_folder(beside, overwrite=overwrite)
+    return beside
+
+
+def _pictures(paths: Iterable[Path], listener: Listener) -> Iterator[Path]:
+    """Yield files as they are and, of folders, what reading a dataset would find in them."""
+    from foveal.data.walk import walk
+
+    for path in paths:
+        if not os.path.isdir(path):  # noqa: PTH112 — Path's raises for names that cannot be
+            yield path
+            continue
+        try:
+            found = walk(path)
+        except BadData:
+            yield path  # answered with the reason
+            continue
+        for finding in found.findings():
+            listener.say(f"{path}: {finding.message}")
+        yield from (path / name for name in found.pictures)
 
 
 def load(folder: str | Path) -> Model:

@@ -28,8 +28,7 @@ class PrepareSettings:
         """Refuse what cannot work."""
         if not 0 <= self.test_share < 1:
             raise OutOfRange("test_share", self.test_share, "a share from 0 to less than 1")
-        if not 0 <= self.max_broken <= 1:
-            raise OutOfRange("max_broken", self.max_broken, "a share in [0, 1]")
+        _check(self.seed, self.max_broken)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +41,14 @@ class JudgeSettings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        if not 0 <= self.max_broken <= 1:
-            raise OutOfRange("max_broken", self.max_broken, "a share in [0, 1]")
+        _check(self.seed, self.max_broken)
+
+
+def _check(seed: int, max_broken: float) -> None:
+    if seed < 0:
+        raise OutOfRange("seed", seed, "0 or a positive whole number")
+    if not 0 <= max_broken <= 1:
+        raise OutOfRange("max_broken", max_broken, "a share in [0, 1]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

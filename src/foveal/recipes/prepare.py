@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.core.errors import BadData
+from foveal.core.errors import BadData, DiskFull
 from foveal.core.listener import Listener
 from foveal.data.manifest import Manifest, Part
 from foveal.data.memory import remember, remembered, split_key
@@ -44,7 +44,13 @@ def prepare(data: Manifest, settings: PrepareSettings, listener: Listener) -> Pr
     kept = remembered(key, listener=listener)
     parts = split(manifest, test_share=settings.test_share, seed=settings.seed, kept=kept)
     by_prefix = parts_by_prefix(manifest, parts)
-    remember(key, by_prefix)
+    try:
+        remember(key, by_prefix)
+    except (DiskFull, OSError) as error:
+        listener.say(
+            f"{error} Which pictures are held out is not remembered on this machine: added ones "
+            "may move some. The model itself knows what it has seen."
+        )
     manifest = _learnable(manifest, parts.train)
     return Prepared(manifest=manifest, split=parts, units=units_of(manifest), parts=by_prefix)
 

@@ -15,13 +15,15 @@ from foveal.backbone import graphs
 from foveal.backbone.spec import BackboneSpec
 from foveal.core.settings import to_json, to_mapping
 from foveal.export.timm_layout import fits_timm, timm_files
+from foveal.image.header import header
+from foveal.image.source import bytes_of
 from foveal.model import parts
 from foveal.model.bundle import BASELINE, GRAPH, REFERENCE, SEEN, Bundle, fresh_bundle
 from foveal.model.card import readme
 from foveal.model.classifier import Classifier
 from foveal.model.graph import classifier_graph
 from foveal.model.linear import LinearHead
-from foveal.recipes.fit import Fitted
+from foveal.recipes.fit import REFERENCES, Fitted
 from foveal.recipes.orders import FitSettings
 
 
@@ -139,14 +141,16 @@ def read_head(content: bytes) -> LinearHead:
 
 
 def _reference(files: Sequence[Path], logits_NK: NDArray[np.float32]) -> dict[str, bytes]:
-    """Return the first pictures of the proof as they are, and their logits."""
-    from foveal.recipes.fit import REFERENCE as COUNT
+    """Return the first pictures of the proof as they are, and their logits.
 
+    They are named by their number and what their bytes are: no file's name gets into a bundle.
+    """
     content: dict[str, bytes] = {}
     logits: dict[str, list[float]] = {}
-    for number, (file, logits_K) in enumerate(zip(files[:COUNT], logits_NK, strict=False)):
-        name = f"{number}{file.suffix.lower()}"
-        content[f"reference/{name}"] = file.read_bytes()
+    for number, (file, logits_K) in enumerate(zip(files[:REFERENCES], logits_NK, strict=False)):
+        picture = bytes_of(file)
+        name = f"{number}.{header(picture).format.lower()}"
+        content[f"reference/{name}"] = picture
         logits[name] = [float(value) for value in logits_K]
     content[REFERENCE] = to_json({"logits": logits})
     return content

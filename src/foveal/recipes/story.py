@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foveal.backbone import store
 from foveal.backbone.settings import BackboneSettings
-from foveal.core.errors import NotThere
-from foveal.core.files import check_exists, check_free, write_file
+from foveal.core.errors import AlreadyThere, NotThere, OutOfRange, UnknownName
+from foveal.core.files import check_exists, write_file
 from foveal.core.listener import SILENT, Listener
 from foveal.core.settings import from_mapping, to_json, to_mapping
 from foveal.data.manifest import Manifest
 from foveal.data.readers import read
 from foveal.data.reading import ReadSettings
+from foveal.model.bundle import SELF
 from foveal.recipes.bring import bring
-from foveal.recipes.clock import RUN, Clock, environment, peak_mb, read_run, run_folder
+from foveal.recipes.clock import (
+    NUMBERS,
+    REPORT,
+    RUN,
+    Clock,
+    environment,
+    peak_mb,
+    read_run,
+    run_folder,
+)
 from foveal.recipes.fit import fit_classifier
 from foveal.recipes.judge import Judged, judge_model
-from foveal.recipes.model import Model, load
+from foveal.recipes.model import Model, check_out, load
 from foveal.recipes.orders import (
     AUTO,
     FitSettings,
@@ -50,31 +62,49 @@ class FitOrder:
             NotThere: if neither ``data`` nor ``run`` says which photographs.
             UnknownName, OutOfRange: for a setting that does not exist or cannot work.
         """
-        earlier = read_run(run)["settings"] if run is not None else {}
-        source = data if data is not None else earlier.get("data")
-        if source is None:
-            raise NotThere("No photographs were named.", hint="Say: foveal fit PHOTOS -o MODEL")
         given = sorted_out(options, read=ReadSettings, **_RECORDS)
         where = "the options" if run is None else str(run)
-        before = {"backbone": {"backbone": AUTO}, **earlier.get("fit", {})}
-        fit = {
-            name: from_mapping(kind, {**before.get(name, {}), **given[name]}, where=where)
-            for name, kind in _RECORDS.items()
-        }
-        reading = {**earlier.get("read", {}), **given["read"]}
+        earlier = {} if run is None else _object(read_run(run), "settings", where)
+        before = _object(earlier, "fit", where)
+        for name in [*(earlier.keys() - {"data", "read", "fit"}), *(before.keys() - _RECORDS)]:
+            raise UnknownName(f"setting of {where}", name, ["data", "read", "fit", *_RECORDS])
+        records = {name: _object(before, name, where) for name in _RECORDS}
+        records["backbone"] = {"backbone": AUTO, **records["backbone"]}
+        source = str(earlier.get("data", "")) if data is None else data
+        if not source:
+            raise NotThere("No photographs were named.", hint="Say: foveal fit PHOTOS -o MODEL")
         return cls(
             data=Path(source),
-            read=from_mapping(ReadSettings, reading, where=where),
-            fit=FitSettings(**fit),
+            read=from_mapping(
+                ReadSettings, {**_object(earlier, "read", where), **given["read"]}, where=where
+            ),
+            fit=FitSettings(
+                **{
+                    name: from_mapping(kind, {**records[name], **given[name]}, where=where)
+                    for name, kind in _RECORDS.items()
+                }
+            ),
         )
 
     def to_mapping(self) -> dict[str, Any]:
         """Return it as ``run.json`` keeps it: repeatable from anywhere on this machine."""
-        return {
-            "data": str(self.data.absolute()),
-            "read": to_mapping(self.read),
-            "fit": to_mapping(self.fit),
-        }
+        read, fit, network = to_mapping(self.read), to_mapping(self.fit), self.fit.backbone
+        if self.read.root is not None:
+            read["root"] = str(self.read.root.absolute())
+        if network.weights is not None:
+            fit["backbone"]["weights"] = str(network.weights.absolute())
+        file = Path(network.backbone)
+        if (file.suffix == ".onnx" and file.is_file()) or (file / store.SPEC).is_file():
+            fit["backbone"]["backbone"] = str(file.absolute())
+        return {"data": str(self.data.absolute()), "read": read, "fit": fit}
+
+
+def _object(values: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
+    """Return the JSON object called ``name``; an empty one where there is none."""
+    found = values.get(name, {})
+    if not isinstance(found, dict):
+        raise OutOfRange(name, found, f"a JSON object (in {where})")
+    return found
 
 
 _RECORDS: dict[str, type[Any]] = {
@@ -152,11 +182,18 @@ class Reported:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return every number JSON-ready, and where the report lies."""
-        return {**self.judged.to_mapping(), "report": str(self.folder / "report.html")}
+        return {**self.judged.to_mapping(), "report": str(self.folder / REPORT)}
 
     def lines(self) -> list[str]:
         """Return the numbers as lines of text, and where the report lies."""
-        return [*self.judged.lines(), "", f"Report: {self.folder / 'report.html'}"]
+        return [*self.judged.lines(), "", f"Report: {self.folder / REPORT}"]
+
+
+def fit_order(order: FitOrder, listener: Listener = SILENT) -> Model:
+    """Read and fit as ordered; the model knows how to repeat it."""
+    model = fit_model(read(order.data, settings=order.read), order.fit, listener)
+    model.run["settings"] = order.to_mapping()
+    return model
 
 
 def fit_model(data: Manifest, settings: FitSettings, listener: Listener = SILENT) -> Model:
@@ -170,18 +207,20 @@ def fit_model(data: Manifest, settings: FitSettings, listener: Listener = SILENT
         "seconds": {stage: round(seconds, 3) for stage, seconds in clock.seconds.items()},
         "peak_mb": peak_mb(),
         "environment": environment(),
-        "settings": {"data": str(data.root.absolute()), "fit": to_mapping(settings)},
+        "settings": {"fit": to_mapping(settings)},  # how a manifest was made is not known
     }
     return Model(bundle, proof=fitted.proof, run=run)
 
 
 def fit_and_save(order: FitOrder, out: Path, *, overwrite: bool, listener: Listener) -> Saved:
     """Read, fit, prove, save; refuse a taken folder before any work is done."""
-    check_free(out, overwrite=overwrite)
+    check_out(out, overwrite=overwrite)
     check_exists(order.data, "dataset")
-    data = read(order.data, settings=order.read)
-    model = fit_model(data, order.fit, listener)
-    model.run["settings"] = order.to_mapping()
+    if order.data.is_dir() and out.resolve().is_relative_to(order.data.resolve()):
+        raise OutOfRange(
+            "out", str(out), f"a folder outside {order.data}: its pictures would become a class"
+        )
+    model = fit_order(order, listener)
     model.save(out, overwrite=overwrite)
     return Saved(model=model, folder=out)
 
@@ -195,9 +234,10 @@ def bring_and_save(
     listener: Listener,
 ) -> Saved:
     """Make a model of a ready classifier and save it."""
-    check_free(out, overwrite=overwrite)
+    check_out(out, overwrite=overwrite)
     settings = from_mapping(BackboneSettings, options, where="the options")
     model = bring(settings, classes, listener)
+    model.run = {"command": list(sys.argv), "environment": environment()}
     model.save(out, overwrite=overwrite)
     return Saved(model=model, folder=out)
 
@@ -206,16 +246,25 @@ def judge_and_save(
     order: JudgeOrder, folder: Path, out: Path | None, *, listener: Listener
 ) -> Reported:
     """Load, read, judge; write ``report.html`` and ``test.json`` beside the model or to ``out``."""
-    model = load(folder)
     beside = run_folder(folder)
-    if (beside / RUN).is_file():
-        model.run = read_run(beside)
+    target = out or beside
+    if target.exists() and not target.is_dir():
+        raise AlreadyThere(f"{target} is a file.", hint="Name a folder for the report with --out.")
+    model = load(folder)
+    if (beside / RUN).is_file() and (run := read_run(beside)).get(SELF) == model.bundle.card[SELF]:
+        model.run = run
     check_exists(order.data, "dataset")
     data = read(order.data, settings=order.read)
     judged = judge_model(model.tested, data, order.judge, listener)
-    target = out or beside
-    write_file(target / "report.html", judged.html())
-    write_file(target / "test.json", to_json(judged.to_mapping()))
+    page, numbers = judged.html(), to_json(judged.to_mapping())
+    fresh = not target.exists()
+    try:
+        write_file(target / REPORT, page)
+        write_file(target / NUMBERS, numbers)
+    except BaseException:
+        if fresh:
+            shutil.rmtree(target, ignore_errors=True)
+        raise
     return Reported(judged=judged, folder=target)
 
 

@@ -125,8 +125,10 @@ def cleaned(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = onnx.GraphProto(name="backbone", initializer=model.graph.initializer)
     graph.input.extend(model.graph.input)
     graph.output.extend(model.graph.output)
+    graph.sparse_initializer.extend(model.graph.sparse_initializer)
     for value in [*graph.input, *graph.output]:
-        value.type.tensor_type.shape.dim[0].dim_param = BATCH
+        for first in value.type.tensor_type.shape.dim[:1]:
+            first.dim_param = BATCH
         del value.metadata_props[:]
     for tensor in graph.initializer:
         tensor.ClearField("doc_string")

@@ -46,14 +46,17 @@ MAX_PIXELS = 100_000_000
 HEADROOM = 4.0
 """A JPEG may be decoded at 1/2, 1/4 or 1/8 if that leaves this many times the needed length.
 
-MEASURED
+The promise is that no picture is off by more than 1/255 on the mean and 4/255 at the 99th
+percentile. Worst of 1,428 pictures × 24 records (`benchmarks/decode.py`): with 2 it is 2.6 and 10,
+with 3 0.96 and 5, with 4 0.60 and 3, with 5 0.31 and 2.
 """
 
 VIVID = 0.01
 """Share of pixels whose colour was cut off at 0 or 255 above which a JPEG is decoded in full.
 
 Full decoding cuts every pixel off and then averages; scaled decoding averages first. In a
-sunflower, whose blue is far below 0, that is 10/255, whatever the headroom.
+sunflower, whose blue is far below 0, that made 10/255 at the 99th percentile with 4 times
+headroom. One large JPEG in four is decoded in full for this, after a look at the small one.
 """
 
 TURNS = {

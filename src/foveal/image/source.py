@@ -23,17 +23,15 @@ def bytes_of(source: Path | bytes) -> bytes:
     if isinstance(source, bytes):
         return source
     try:
-        # Opening a pipe would wait for its writer: hence the flag, which files ignore.
-        descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor has no path
-            status = os.fstat(descriptor)
-            if stat.S_ISDIR(status.st_mode):
-                raise BrokenImage("a folder, not a file")
+        with open(source, "rb", opener=_at_once) as file:
+            status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise BrokenImage("not a regular file")
             if status.st_size > MAX_BYTES:
                 raise BrokenImage(f"too large: {status.st_size / 1e9:.1f} GB")
             return file.read()
+    except IsADirectoryError:
+        raise BrokenImage("a folder, not a file") from None
     except FileNotFoundError:
         raise BrokenImage("the file is not there") from None
     except PermissionError:
@@ -41,3 +39,8 @@ def bytes_of(source: Path | bytes) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         text = getattr(error, "strerror", None) or str(error)
         raise BrokenImage(f"cannot be read: {text}") from None
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting for the other end of a pipe; for files the flag means nothing."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

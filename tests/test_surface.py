@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import click
 import pytest
 import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 import foveal
 from foveal.cli import app
@@ -36,9 +36,9 @@ VERBS = {
 }  # fmt: skip
 
 
-def commands() -> dict[str, click.Command]:
+def commands() -> dict[str, TyperCommand]:
     group = typer.main.get_command(app)
-    assert isinstance(group, click.Group)
+    assert isinstance(group, TyperGroup)
     return group.commands
 
 
@@ -48,7 +48,7 @@ def test_the_verbs_are_these() -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_options_are_these_and_each_is_explained(verb: str) -> None:
-    options = [each for each in commands()[verb].params if isinstance(each, click.Option)]
+    options = [each for each in commands()[verb].params if isinstance(each, TyperOption)]
     assert {name for option in options for name in option.opts} == VERBS[verb]
     assert all(option.help for option in options)
 

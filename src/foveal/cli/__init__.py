@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from typing import Any
 
 import typer
 
@@ -19,6 +20,8 @@ from foveal.cli.test import judge
 from foveal.core.errors import FovealError
 
 INTERRUPTED = 130
+# What the parser raises, be it click's or the copy of click that newer typers bring along.
+USAGE: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -64,11 +67,7 @@ def run() -> None:
     except OSError as error:  # forbidden, read-only, too long a name: the system's own words
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"foveal: {where}{error.strerror or error}.", 1)
-    except Exception as error:
-        import click
-
-        if not isinstance(error, click.ClickException):
-            raise
+    except USAGE as error:
         error.show(sys.stderr)
         raise SystemExit(error.exit_code) from None
     raise SystemExit(code if isinstance(code, int) else 0)

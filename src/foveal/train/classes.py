@@ -48,9 +48,9 @@ def with_unseen(
 ) -> LinearHead:
     """Return a head over all classes from one over the ``seen_P`` alone.
 
-    A class without an image gets no weights and a constant logit: on the geometric mean over the
-    images that were learnt from, its odds are 1 to N + K. So it is never answered unless all
-    others are improbable, and nothing becomes infinite.
+    A class without an image gets no weights and a constant logit: so low that for none of the
+    images that were learnt from its odds are better than 1 to N + K. So it is next to never
+    answered, and nothing becomes infinite.
 
     Args:
         head: P rows, one for each of ``seen_P``.
@@ -64,7 +64,7 @@ def with_unseen(
     top_N = logits_NP.max(axis=1)
     total_N = top_N + np.log(np.exp(logits_NP - top_N[:, None]).sum(axis=1))
     weights_KD = np.zeros((n_classes, head.weights_KD.shape[1]), dtype=np.float32)
-    rare = float(total_N.mean()) - np.log(len(total_N) + n_classes)
+    rare = float(total_N.min()) - np.log(len(total_N) + n_classes)
     bias_K = np.full(n_classes, rare, dtype=np.float32)
     weights_KD[seen_P], bias_K[seen_P] = head.weights_KD, head.bias_K
     return LinearHead(weights_KD, bias_K)

@@ -55,8 +55,12 @@ def run() -> None:
             stream.reconfigure(errors="backslashreplace")
     if isinstance(sys.stdin, io.TextIOWrapper):  # … and read as it is
         sys.stdin.reconfigure(errors="surrogateescape")
-    try:
-        code = app(standalone_mode=False)
+    command = typer.main.get_command(app)
+    try:  # not `app()`: typer would take Ctrl-C and closed pipes for itself
+        with command.make_context("foveal", sys.argv[1:]) as context:
+            command.invoke(context)
+    except typer.Exit as exit_:
+        raise SystemExit(exit_.exit_code) from None
     except FovealError as error:
         _fail(f"foveal: {error}", error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
@@ -70,7 +74,7 @@ def run() -> None:
     except USAGE as error:
         error.show(sys.stderr)
         raise SystemExit(error.exit_code) from None
-    raise SystemExit(code if isinstance(code, int) else 0)
+    raise SystemExit(0)
 
 
 def _fail(sentence: str, code: int) -> None:

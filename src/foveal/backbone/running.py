@@ -19,7 +19,7 @@ from foveal.image.preprocess import Preprocess
 if TYPE_CHECKING:
     import onnx
 
-BATCH = 32  # pictures a run of the graph: activations stay small, threads stay busy
+BATCH = 8  # pictures a run of the graph: few enough that their activations stay in the cache
 
 
 class OnnxBackbone:
@@ -123,29 +123,38 @@ class OnnxBackbone:
 
 
 def open_session(model: onnx.ModelProto, *, threads: int) -> Any:  # noqa: ANN401  # no types
-    """Return an ONNX Runtime session: silent, without telemetry, the same bits every time.
-
-    Its threads sleep between operators instead of spinning: pictures are decoded beside them.
+    """Return an ONNX Runtime session of a graph.
 
     Raises:
-        BadWeights: if ONNX Runtime cannot load the graph.
+        BadWeights: if ONNX Runtime cannot load it.
     """
     import onnxruntime as ort
 
     ort.disable_telemetry_events()
+    try:
+        return ort.InferenceSession(
+            graphs.to_bytes(model), session_options(threads), providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # noqa: BLE001  # ONNX Runtime's errors share no base but Exception
+        reason = str(error).splitlines()[0]
+        raise BadWeights(f"ONNX Runtime cannot load the graph: {reason}") from None
+
+
+def session_options(threads: int) -> Any:  # noqa: ANN401  # onnxruntime has no types
+    """Return how graphs are run: fused, silent, without spinning.
+
+    Threads sleep between operators, since pictures are decoded beside them; what spinning costs
+    is in docs/decisions/0008-small-networks.md.
+    """
+    import onnxruntime as ort
+
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4
-    try:
-        return ort.InferenceSession(
-            graphs.to_bytes(model), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # noqa: BLE001  # ONNX Runtime's errors share no base but Exception
-        reason = str(error).splitlines()[0]
-        raise BadWeights(f"ONNX Runtime cannot load the graph: {reason}") from None
+    return options
 
 
 def _cores() -> int:

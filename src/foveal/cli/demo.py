@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from foveal.cli.console import Quiet, console, show
 Folder = Annotated[
     Path, typer.Option("--out", "-o", help="Folder for photographs, model and report.")
 ]
+OWN = frozenset({"set", "model", "model.run"})  # what the folder holds in the end
 
 
 def demo(
@@ -23,29 +25,52 @@ def demo(
     The photographs are drawn by the program: a manufactured surface, clean or with one of five
     kinds of defect; a few wrong labels, duplicates and one broken file are planted among them.
     """
-    from foveal.core.files import write_folder
     from foveal.data.demo import write_demo
     from foveal.recipes.model import load
     from foveal.recipes.story import FitOrder, JudgeOrder, fit_and_save, judge_and_save
 
-    with console(quiet=quiet) as heard, write_folder(folder, overwrite=overwrite) as draft:
-        heard.say("1. Rendering photographs of a manufactured surface …")
-        write_demo(draft / "set")
-        photos, model = draft / "set" / "photos", draft / "model"
-        heard.say("\n2. foveal fit photos/ -o model/")
-        order = FitOrder.from_options(photos, None, {})
+    _clear(folder, overwrite=overwrite)
+    model = folder / "model"
+    with console(quiet=quiet) as heard:
+        heard.say(f"1. Rendering photographs of a manufactured surface: {folder / 'set'}")
+        key = write_demo(folder / "set")
+        groups = {"group_pattern": key.group_pattern}
+        words = f"{key.photos} --group-pattern '{key.group_pattern}'"
+        heard.say(f"\n2. foveal fit {words} -o {model}")
+        order = FitOrder.from_options(key.photos, None, groups)
         fitted = fit_and_save(order, model, overwrite=False, listener=heard)
         heard.stop()
         for line in fitted.lines():
             show(line)
-        heard.say("\n3. foveal test model/ photos/")
-        judged = judge_and_save(JudgeOrder.from_options(photos, {}), model, None, listener=heard)
+        heard.say(f"\n3. foveal test {model} {words}")
+        test = JudgeOrder.from_options(key.photos, groups)
+        judged = judge_and_save(test, model, None, listener=heard)
         heard.stop()
         for line in judged.lines():
             show(line)
-        heard.say("\n4. foveal predict model/ photos/…")
-        shown = sorted(photos.glob("*/*.jpg"))[::97]
+        heard.say(f"\n4. foveal predict {model} {key.photos}/… --top 2")
+        shown = sorted(key.photos.glob("*/*.jpg"))[::97]
         for answer in load(model).stream(shown, top=2):
             said = ", ".join(f"{label} {100 * p:.1f} %" for label, p in answer.top)
-            show(f"{Path(answer.path).relative_to(photos)}: {said or answer.error}")
-    show(f"\nThe report: {(folder / 'model.run' / 'report.html').absolute().as_uri()}")
+            show(f"{Path(answer.path).relative_to(key.photos)}: {said or answer.error}")
+    show()
+    show(f"The report: {(judged.folder / 'report.html').absolute().as_uri()}")
+
+
+def _clear(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that is taken; with ``overwrite``, remove an earlier demo and nothing else.
+
+    Raises:
+        AlreadyThere: if something is there that may not be replaced.
+    """
+    from foveal.core.errors import AlreadyThere
+    from foveal.core.files import check_free
+
+    check_free(folder, overwrite=overwrite)
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if more := sorted(there - OWN):
+        raise AlreadyThere(
+            f"{folder} holds more than a demo: {more[0]}.", hint="Choose another name."
+        )
+    for name in there:
+        shutil.rmtree(folder / name)

@@ -224,11 +224,15 @@ class _Writer:
 
 def _value(block: str) -> str:
     """Return the graph's name for a block; two of them would clash under their own."""
-    return {CLASSICAL: f"{CLASSICAL}/{LAST}", OWN_LOGITS: f"network/{OWN_LOGITS}"}.get(block, block)
+    return {CLASSICAL: f"{CLASSICAL}/{LAST}", OWN_LOGITS: f"head/own_{OWN_LOGITS}"}.get(
+        block, block
+    )
 
 
 def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
     for node in graph.node:
+        if node.name == old:
+            node.name = new
         for names in (node.input, node.output):
             for position, name in enumerate(names):
                 if name == old:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foveal.backbone.catalog import pick
 from foveal.backbone.running import OnnxBackbone
@@ -20,7 +21,7 @@ from foveal.model.linear import LinearHead
 from foveal.recipes.model import Model
 from foveal.recipes.ship import facts, pack
 
-AGREE = 1e-3  # of the largest logit: how well a linear head must give the network's own answers
+AGREE = 1e-3  # of the largest logit: how well the model must give the network's own answers
 
 
 def bring(settings: BackboneSettings, classes: Path | None, listener: Listener) -> Model:
@@ -48,7 +49,10 @@ def bring(settings: BackboneSettings, classes: Path | None, listener: Listener) 
     names, shown = _names(classes, count)
     if classes is None:
         listener.say("No --classes FILE was given: the classes are called by their numbers.")
-    head = _linear_head(host, count)
+    size = host.spec.preprocess.size_px
+    noise = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+    own_NK = host.embed(noise, [OWN_LOGITS])[OWN_LOGITS]
+    head = _linear_head(host, noise, own_NK)
     blocks = (LAST,) if head is not None else (OWN_LOGITS,)
     if head is None:
         head = LinearHead(np.eye(count, dtype=np.float32), np.zeros(count, dtype=np.float32))
@@ -61,24 +65,33 @@ def bring(settings: BackboneSettings, classes: Path | None, listener: Listener) 
         classes=names,
         names=dict(zip(names, shown, strict=True)) if shown != names else {},
     )
-    return Model(pack(classifier, facts(classifier), {}))
+    model = Model(pack(classifier, facts(classifier), {}))
+    if not _agree(model.predictor.logits(noise), own_NK):
+        raise BadWeights(
+            f"The model made of {host.spec.name} does not answer as the network itself does.",
+            hint="Please report this with the network's name.",
+        )
+    return model
 
 
-def _linear_head(host: OnnxBackbone, count: int) -> LinearHead | None:
+def _agree(one_NK: NDArray[np.float32], other_NK: NDArray[np.float32]) -> bool:
+    return bool(np.abs(one_NK - other_NK).max() <= AGREE * np.abs(other_NK).max())
+
+
+def _linear_head(
+    host: OnnxBackbone, noise: NDArray[np.uint8], own_NK: NDArray[np.float32]
+) -> LinearHead | None:
     """Return the network's last layer if the logits are linear in the last features, tried out."""
     weights, name = host.network_weights(), host.spec.classifier
     if weights is None or name is None or f"{name}.weight" not in weights:
         return None
     matrix = np.asarray(weights[f"{name}.weight"], dtype=np.float32)
+    count = own_NK.shape[1]
     if matrix.size != count * host.spec.features:
         return None
     bias = np.asarray(weights.get(f"{name}.bias", np.zeros(count)), dtype=np.float32)
     head = LinearHead(matrix.reshape(count, -1), bias)
-    size = host.spec.preprocess.size_px
-    noise = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
-    out = host.embed(noise, [LAST, OWN_LOGITS])
-    apart = np.abs(head.logits(out[LAST]) - out[OWN_LOGITS]).max()
-    return head if apart <= AGREE * np.abs(out[OWN_LOGITS]).max() else None
+    return head if _agree(head.logits(host.embed(noise, [LAST])[LAST]), own_NK) else None
 
 
 def _names(path: Path | None, count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

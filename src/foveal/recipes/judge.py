@@ -39,6 +39,7 @@ from foveal.model.predictor import Predictor
 from foveal.recipes.clock import Clock, environment, peak_mb
 from foveal.recipes.look import cut_away, pictures
 from foveal.recipes.orders import JudgeSettings
+from foveal.recipes.prepare import tell
 from foveal.recipes.ship import read_head
 
 
@@ -108,13 +109,14 @@ def judge_model(
         scanned = scan(
             data, listener=listener, strict=settings.strict, max_broken=settings.max_broken
         )
-        for finding in scanned.findings:
-            listener.say(finding.message)
+        tell(scanned, listener)
         scored, left_out = _unseen(model, scanned, listener)
         labels_N = _labels(model, scored)
     with clock("answers"):
         answers = _answers(model, scored, listener)
     named = _broken(scored, answers.broken, settings, len(scanned))
+    for path, reason in named:
+        listener.say(f"{path} is left out: {reason}")
     scored = scored.rows(np.array(answers.rows, dtype=np.int64))
     probabilities_NK = np.concatenate(answers.probabilities)
     predictions = _predictions(model, scored, labels_N[answers.rows], probabilities_NK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,8 @@ from foveal.data.scan import scan
 from foveal.data.split import Split, parts_by_prefix, split
 from foveal.data.units import Units, units_of
 from foveal.recipes.orders import PrepareSettings
+
+TOLD = 5  # findings of one kind that are said; the report counts them all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,8 +41,7 @@ def prepare(data: Manifest, settings: PrepareSettings, listener: Listener) -> Pr
         FovealError: when more files are broken than ``settings`` puts up with.
     """
     manifest = scan(data, listener=listener, strict=settings.strict, max_broken=settings.max_broken)
-    for finding in manifest.findings:
-        listener.say(finding.message)
+    tell(manifest, listener)
     key = split_key(manifest, test_share=settings.test_share, seed=settings.seed)
     kept = remembered(key, listener=listener)
     parts = split(manifest, test_share=settings.test_share, seed=settings.seed, kept=kept)
@@ -53,6 +55,20 @@ def prepare(data: Manifest, settings: PrepareSettings, listener: Listener) -> Pr
         )
     manifest = _learnable(manifest, parts.train)
     return Prepared(manifest=manifest, split=parts, units=units_of(manifest), parts=by_prefix)
+
+
+def tell(manifest: Manifest, listener: Listener) -> None:
+    """Say what reading and scanning noticed: every broken file, and the first of all else."""
+    told: Counter[str] = Counter()
+    for finding in manifest.findings:
+        told[finding.kind] += 1
+        if finding.kind == "broken":
+            listener.say(f"{finding.path} is left out: {finding.message}")
+        elif told[finding.kind] <= TOLD:
+            listener.say(finding.message)
+    for kind, count in told.items():
+        if kind != "broken" and count > TOLD:
+            listener.say(f"… and {count - TOLD:,} more of the kind {kind!r}.")
 
 
 def _learnable(manifest: Manifest, train: NDArray[np.int64]) -> Manifest:
@@ -79,9 +95,10 @@ def _learnable(manifest: Manifest, train: NDArray[np.int64]) -> Manifest:
             hint="A classifier tells classes apart: add pictures of a second one.",
         )
     if lonely := [name for name, count in there.items() if count < 2]:
-        more = f" and {len(lonely) - 1} more classes" if len(lonely) > 1 else ""
         raise BadData(
-            f"Class {lonely[0]!r}{more} has one picture to train on.",
+            f"Class {lonely[0]!r} has one picture to train on."
+            if len(lonely) == 1
+            else f"{len(lonely)} classes have one picture to train on, such as {lonely[0]!r}.",
             hint="At least two are needed to choose by cross-validation: add some, merge the "
             "class with another, or take it out.",
         )

@@ -7,7 +7,6 @@ bits and names. The full list, and the real weights, are marked slow.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,26 +60,6 @@ SHARED: dict[str, dict[str, Any]] = {
     },
 }
 
-Make = Callable[[str, dict[str, Any]], OnnxBackbone]
-
-
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """Return a function that exports a network with seeded weights, once, and keeps it."""
-    folder = tmp_path_factory.mktemp("families")
-    kept: dict[str, OnnxBackbone] = {}
-
-    def make(name: str, said: dict[str, Any]) -> OnnxBackbone:
-        if name not in kept:
-            weights = said.get("weights") or _seeded(folder, name, said.get("model_args", {}))
-            with pytest.MonkeyPatch.context() as patched:
-                patched.setenv("FOVEAL_CACHE", str(folder / "cache"))
-                settings = BackboneSettings(backbone=name, **{**said, "weights": weights})
-                kept[name] = pick(settings, threads=1)
-        return kept[name]
-
-    return make
-
 
 def _seeded(folder: Path, name: str, arguments: dict[str, Any]) -> Path:
     import timm
@@ -96,22 +75,30 @@ def _seeded(folder: Path, name: str, arguments: dict[str, Any]) -> Path:
 
 
 @pytest.fixture(
+    scope="module",  # so that one network after the other is made, judged and forgotten
     params=[
         *BACKBONES.names(),
         *FAMILIES,
         *(pytest.param(f"shared:{name}", marks=pytest.mark.slow) for name in SHARED),
         *(pytest.param(f"more:{name}", marks=pytest.mark.slow) for name in MORE),
-    ]
+    ],
 )
-def backbone(request: pytest.FixtureRequest, made: Make) -> Iterator[OnnxBackbone]:
+def backbone(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> OnnxBackbone:
     where, _, name = request.param.rpartition(":")
     if name in BACKBONES.names():
-        yield pick(BackboneSettings(backbone=name), threads=1)
-    elif where == "shared":
+        return pick(BackboneSettings(backbone=name), threads=1)
+    folder = tmp_path_factory.mktemp("family")
+    if where == "shared":
+        said = SHARED[name]
         weights = request.getfixturevalue("shared") / "weights" / f"{name}.safetensors"
-        yield made(name, {**SHARED[name], "weights": weights})
     else:
-        yield made(name, {**MORE, **FAMILIES}[name])
+        said = {**MORE, **FAMILIES}[name]
+        weights = _seeded(folder, name, said.get("model_args", {}))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("FOVEAL_CACHE", str(folder / "cache"))
+        return pick(BackboneSettings(backbone=name, weights=weights, **said), threads=1)
 
 
 def pictures(preprocess: Preprocess, count: int) -> NDArray[np.uint8]:

@@ -37,17 +37,38 @@ def test_a_picture_has_the_same_bits_in_any_batch_and_with_any_threads(exported:
                 np.testing.assert_array_equal(part[name], whole[name][start : start + size])
 
 
-def test_only_what_is_asked_for_is_computed(
-    backbone: OnnxBackbone, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened: list[onnx.ModelProto] = []
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[onnx.ModelProto]:
+    """Every graph that a session is opened for."""
+    models: list[onnx.ModelProto] = []
     really = running.open_session
 
     def open_session(model: onnx.ModelProto, *, threads: int) -> object:
-        opened.append(model)
+        models.append(model)
         return really(model, threads=threads)
 
     monkeypatch.setattr(running, "open_session", open_session)
+    return models
+
+
+def test_the_two_sessions_used_last_are_kept(
+    backbone: OnnxBackbone, opened: list[onnx.ModelProto]
+) -> None:
+    for block, sessions in (
+        (LAST, 1),
+        ("stage1/mean", 2),
+        (LAST, 2),
+        ("stage2/mean", 3),  # stage1 is closed, it was used before last
+        (LAST, 3),
+        ("stage1/mean", 4),
+    ):
+        backbone.embed(pictures(1), [block])
+        assert len(opened) == sessions
+
+
+def test_only_what_is_asked_for_is_computed(
+    backbone: OnnxBackbone, opened: list[onnx.ModelProto]
+) -> None:
     shallow = backbone.embed(pictures(1), ["stage1/mean"])
     backbone.embed(pictures(1), ["stage1/mean"])
     assert list(shallow) == ["stage1/mean"]

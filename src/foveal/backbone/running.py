@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
 BATCH = 8  # pictures a run of the graph: few enough that their activations stay in the cache
 
+SESSIONS = 2  # kept open: each holds the weights again and its own activations
+
 
 class OnnxBackbone:
     """A ``Backbone`` whose graph runs on ONNX Runtime.
 
     A session is made the first time a set of outputs is asked for, from the graph cut down
-    to it, and kept. It may be used by several threads at once.
+    to it; the last ``SESSIONS`` used are kept. It may be used by several threads at once.
     """
 
     def __init__(
@@ -117,9 +119,13 @@ class OnnxBackbone:
     def _session(self, names: Sequence[str]) -> Any:  # noqa: ANN401  # onnxruntime has no types
         key = frozenset(names)
         with self._lock:
-            if key not in self._sessions:
-                self._sessions[key] = open_session(self.graph(sorted(key)), threads=self._threads)
-            return self._sessions[key]
+            session = self._sessions.pop(key, None)
+            if session is None:
+                session = open_session(self.graph(sorted(key)), threads=self._threads)
+            self._sessions[key] = session  # the newest comes last
+            for oldest in list(self._sessions)[:-SESSIONS]:
+                del self._sessions[oldest]
+            return session
 
 
 def open_session(model: onnx.ModelProto, *, threads: int) -> Any:  # noqa: ANN401  # no types

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from foveal.model.linear import LinearHead
 from foveal.recipes.model import Model
 from foveal.recipes.ship import facts, pack
 
+SYNSET = re.compile(r"n\d{8}\s+\S")  # a WordNet number, then words
 AGREE = 1e-3  # of the largest logit: how well the model must give the network's own answers
 
 
@@ -97,7 +99,8 @@ def _linear_head(
 def _names(path: Path | None, count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return class names, and what to show people, from a file.
 
-    A line each; or a JSON list; or a JSON object from number to name, or to [name, words] as in
+    A line each (a line ``n01440764 tench`` of ImageNet's own ``LOC_synset_mapping.txt`` names the
+    class by its WordNet number and shows the words); or a JSON list; or a JSON object from number to name, or to [name, words] as in
     Keras' ``imagenet_class_index.json``.
 
     Raises:
@@ -122,7 +125,9 @@ def _names(path: Path | None, count: int) -> tuple[tuple[str, ...], tuple[str, .
                 str(path), "its content", "a JSON list, or an object from 0, 1, … to names"
             ) from None
     else:
-        entries = [line.strip() for line in text.splitlines() if line.strip()]
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        synsets = all(SYNSET.match(line) for line in lines)
+        entries = [line.split(maxsplit=1) if synsets else line for line in lines]
     pairs = [
         (str(e[0]), str(e[-1])) if isinstance(e, list) and e else (str(e),) * 2 for e in entries
     ]

@@ -8,11 +8,13 @@ import pickle
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub
 import numpy as np
 import pytest
+import timm
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -315,3 +317,15 @@ def test_a_ready_classifier_of_torchvisions_keeps_its_logits(tmp_path: Path) -> 
     assert loaded.preprocess.resize_px == 256
     assert loaded.preprocess.interpolation == "bilinear"
     assert any("mean 0.485" in sentence for sentence in loaded.assumed)
+
+
+def test_a_filter_of_timms_that_pictures_cannot_be_resized_with_is_said(
+    tiny: BackboneSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = replace(timm.models.get_pretrained_cfg("test_resnet"), interpolation="nearest")
+    monkeypatch.setattr(timm.models, "get_pretrained_cfg", lambda *_args, **_kwargs: record)
+    loaded = load_timm(BackboneSettings(backbone="test_resnet", weights=tiny.weights))
+    assert loaded.preprocess.interpolation == "bicubic"
+    assert "resizes with 'nearest'" in loaded.assumed[0]
+    said = BackboneSettings(backbone="test_resnet", weights=tiny.weights, interpolation="bilinear")
+    assert not [sentence for sentence in load_timm(said).assumed if "nearest" in sentence]

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import timm
 import torch
@@ -21,6 +21,7 @@ from foveal.backbone.torch_weights import Convert, fill, from_file, stated_licen
 from foveal.core.errors import BadWeights, FovealError, OutOfRange, UnknownName
 from foveal.image.preprocess import Interpolation, Preprocess, Shape
 
+OURS = get_args(Interpolation)  # the filters that pictures can be resized with
 SHAPES: dict[str, Shape] = {"center": "crop", "squash": "squash", "border": "pad"}
 
 
@@ -52,8 +53,10 @@ def load_timm(settings: BackboneSettings) -> Loaded:
         raise UnknownName("backbone", name, [*timm.list_models(), "classical"])
     record = _record(name)
     assumed: list[str] = []
-    base = _of_timm(record, assumed)
+    base = _of_timm(record)
     wanted = settings.preprocess(base)
+    if (theirs := record.get("interpolation")) not in (*OURS, None) and not settings.interpolation:
+        assumed.append(f"timm resizes with {theirs!r} for {name}: bicubic is used in its place.")
     arguments = dict(settings.model_args)
     if record.get("fixed_input_size") and wanted.size_px != base.size_px:
         arguments["img_size"] = wanted.size_px
@@ -65,10 +68,11 @@ def load_timm(settings: BackboneSettings) -> Loaded:
         source, licence = settings.weights.name, stated_licence(settings.weights)
         assumed += settings.assumptions(wanted, source=source, as_in=f"timm's record of {name}")
         assumed += _variants(settings, network, source)
+    network.eval()
     arguments.pop("num_classes", None)
     classifier = record.get("classifier")
     return Loaded(
-        network=network.eval(),
+        network=network,
         body=TimmBody(network, wanted.size_px).eval(),
         name=name,
         preprocess=wanted,
@@ -95,18 +99,15 @@ def _record(name: str) -> Mapping[str, Any]:
     return {} if record is None else dataclasses.asdict(record)
 
 
-def _of_timm(record: Mapping[str, Any], assumed: list[str]) -> Preprocess:
+def _of_timm(record: Mapping[str, Any]) -> Preprocess:
     """Return how timm says pictures reach these weights."""
     otherwise = Preprocess()
     said = record.get("interpolation", otherwise.interpolation)
-    if said not in ("bilinear", "bicubic"):
-        assumed.append(f"timm resizes with {said!r} here; bicubic is used in its place.")
-        said = "bicubic"
     return Preprocess(
         size_px=record.get("input_size", (3, otherwise.size_px))[1],
         crop=record.get("crop_pct", otherwise.crop),
         shape=SHAPES[record.get("crop_mode") or "center"],
-        interpolation=cast(Interpolation, said),
+        interpolation=cast(Interpolation, said) if said in OURS else "bicubic",
         mean=tuple(record.get("mean", otherwise.mean)),
         std=tuple(record.get("std", otherwise.std)),
     )

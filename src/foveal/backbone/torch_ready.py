@@ -46,8 +46,9 @@ def load_torchvision(settings: BackboneSettings) -> Loaded:
         assumed = settings.assumptions(
             wanted, source=source, as_in=f"torchvision's record of {name}"
         )
+    network.eval()
     return Loaded(
-        network=network.eval(),
+        network=network,
         body=ReadyBody(network, wanted.size_px).eval(),
         name=settings.backbone,
         preprocess=wanted,

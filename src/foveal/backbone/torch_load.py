@@ -70,6 +70,8 @@ def load_timm(settings: BackboneSettings) -> Loaded:
         assumed += _variants(settings, network, source)
     network.eval()
     arguments.pop("num_classes", None)
+    if record.get("fixed_input_size"):  # timm builds it at another size where nobody says
+        arguments["img_size"] = wanted.size_px
     classifier = record.get("classifier")
     return Loaded(
         network=network,

@@ -1,0 +1,71 @@
+"""The entry point: every way a command may end has its code and at most one sentence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from foveal.core.errors import FovealError
+
+
+@pytest.fixture
+def ends(cli: Callable, monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """Return what runs a command that ends by this error."""
+
+    def run(error: BaseException):
+        def failing(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr("foveal.recipes.model.read_bundle", failing)
+        return cli("predict", "m", "x.png")
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (FovealError("It broke.", hint="Mend it."), 1, "foveal: It broke. Mend it.\n"),
+        (FovealError("a\x1b[2Jb"), 1, "foveal: a\\x1b[2Jb\n"),
+        (KeyboardInterrupt(), 130, "foveal: interrupted; nothing was half-written.\n"),
+        (PermissionError(13, "Permission denied", "/etc/x"), 1,
+         "foveal: /etc/x: Permission denied.\n"),
+        (OSError("odd"), 1, "foveal: odd.\n"),
+    ],
+)  # fmt: skip
+def test_an_error_is_one_sentence_with_its_code(
+    ends: Callable, error: BaseException, code: int, sentence: str
+) -> None:
+    said = ends(error)
+    assert (said.code, said.out, said.err) == (code, "", sentence)
+
+
+def test_a_bug_is_shown_whole(ends: Callable) -> None:
+    with pytest.raises(ZeroDivisionError):
+        ends(ZeroDivisionError())
+
+
+@pytest.mark.parametrize("words", [["--help"], ["fit", "--help"]])
+def test_help_is_no_failure(cli: Callable, words: list[str]) -> None:
+    said = cli(*words)
+    assert said.code == 0
+    assert "Usage: foveal" in said.out
+
+
+def test_no_words_at_all_show_the_help(cli: Callable) -> None:
+    said = cli()
+    assert said.code in {0, 2}
+    assert "Usage: foveal" in said.out + said.err
+
+
+def test_the_module_runs_as_the_command_does() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "foveal", "doctor", "--jsn"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "No such option: --jsn" in done.stderr
+    assert done.stderr.startswith("Usage: foveal doctor")

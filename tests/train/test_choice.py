@@ -261,6 +261,9 @@ def test_more_images_than_the_sample_are_compared_on_the_sample_then_fitted_on_a
     table = next(row for row in choice.rows_table if row.chosen)
     assert choice.chosen.blocks == table.blocks == ("strong",)
     assert choice.chosen.log_loss != table.log_loss
+    tried = HEADS.pick("probe").strengths
+    assert tried.index(table.strength) > 3
+    assert abs(tried.index(choice.chosen.strength) - tried.index(table.strength)) <= 1
     assert hears.steps[-1][0] == hears.steps[-1][1]
 
 

@@ -23,6 +23,12 @@ def test_a_constant_column_becomes_zeros_and_stays_silent_when_it_moves(value: f
     np.testing.assert_array_equal(standard.apply(features_ND + 1000), 0)
 
 
+def test_a_column_that_only_rounding_moves_is_constant() -> None:
+    features_ND = np.full((50, 1), 0.1, dtype=np.float32)
+    features_ND[::2] = np.nextafter(features_ND[::2], np.float32(1))
+    np.testing.assert_array_equal(Standard.of(features_ND).apply(features_ND), 0)
+
+
 def test_a_folded_head_answers_plain_features_alike() -> None:
     rng = np.random.default_rng(1)
     features_ND = (rng.normal(size=(30, 5)) * 3 + 2).astype(np.float32)

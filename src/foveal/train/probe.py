@@ -14,6 +14,7 @@ from foveal.train.cross_entropy import CrossEntropy
 from foveal.train.lbfgs import Curvature, minimise
 from foveal.train.newton import polish
 from foveal.train.standard import Standard
+from foveal.train.threads import own_threads
 
 # Shares of the loss that a fit may lie above its optimum; see docs/decisions/0007-probe.md.
 _PATH = 3e-4  # fits that only tell strengths and blocks apart
@@ -48,21 +49,10 @@ class Probe:
         weights_N = image_weights(labels_N, class_weights)
         standard = Standard.of(features_ND)
         z_ND = standard.apply(features_ND, np.float64)
-        wide = z_ND.shape[1] > len(z_ND)
-        rows_NR = cholesky_rows(z_ND @ z_ND.T) if wide else z_ND
-
-        rough = CrossEntropy(rows_NR.astype(np.float32), index_N, weights_N, strength)
-        exact = CrossEntropy(rows_NR, index_N, weights_N, strength)
-        params_PR = minimise(
-            rough, rough.start(), tolerance=_SINGLE, first_step=rough.first_step()
-        ).astype(np.float64)
-        params_PR = polish(exact, rough.second, params_PR, tolerance=_EXACT)
-
-        weights_PD, bias_P = params_PR[:, :-1], params_PR[:, -1]
-        if wide:
-            weights_PD = weights_on_features(weights_PD, rows_NR, z_ND)
-        head = standard.folded(weights_PD, bias_P)
-        return with_unseen(head, features_ND, seen_P, n_classes)
+        with own_threads():
+            weights_PD, bias_P = _exact(z_ND, index_N, weights_N, strength)
+            head = standard.folded(weights_PD, bias_P)
+            return with_unseen(head, features_ND, seen_P, n_classes)
 
     def path(
         self,
@@ -90,3 +80,20 @@ class Probe:
             )
             head = LinearHead(params_PR[:, :-1], params_PR[:, -1])
             yield with_unseen(head, rows_NR, seen_P, n_classes)
+
+
+def _exact(
+    z_ND: NDArray[np.float64],
+    labels_N: NDArray[np.int64],
+    weights_N: NDArray[np.float64],
+    strength: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return weights (P, D) and biases (P,) for standardised features."""
+    wide = z_ND.shape[1] > len(z_ND)
+    rows_NR = cholesky_rows(z_ND @ z_ND.T) if wide else z_ND
+    rough = CrossEntropy(rows_NR.astype(np.float32), labels_N, weights_N, strength)
+    exact = CrossEntropy(rows_NR, labels_N, weights_N, strength)
+    near_PR = minimise(rough, rough.start(), tolerance=_SINGLE, first_step=rough.first_step())
+    params_PR = polish(exact, rough.second, near_PR.astype(np.float64), tolerance=_EXACT)
+    weights_PR, bias_P = params_PR[:, :-1], params_PR[:, -1]
+    return weights_on_features(weights_PR, rows_NR, z_ND) if wide else weights_PR, bias_P

@@ -73,7 +73,6 @@ def _distances(
     centre_R = rows_NR.mean(axis=0, dtype=np.float64)
     square = np.einsum("nr,nr->", rows_NR, rows_NR, dtype=np.float64) / len(rows_NR)
     spread = float(square - centre_R @ centre_R)
-    means_PR -= centre_R  # a shift that all classes share; keeps the logits small
-    bias_P = -means_PR @ centre_R - 0.5 * np.einsum("pr,pr->p", means_PR, means_PR)
+    bias_P = -0.5 * np.einsum("pr,pr->p", means_PR, means_PR)
     scale = 1 / spread if spread > 0 else 0.0  # all images alike: every class is as near
     return means_PR * scale, bias_P * scale

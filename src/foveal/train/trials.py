@@ -13,6 +13,7 @@ from foveal.train.coordinates import cholesky_rows
 from foveal.train.folds import Folds, Rows, standard_error
 from foveal.train.heads import HEADS
 from foveal.train.standard import Standard
+from foveal.train.threads import own_threads
 
 Told = Callable[[], None]
 
@@ -90,6 +91,12 @@ class Field:
             strengths: from strong to weak regularisation.
             told: is called after every fit.
         """
+        with own_threads():
+            return self._trial(head, blocks, strengths, told)
+
+    def _trial(
+        self, head: str, blocks: tuple[str, ...], strengths: Sequence[float], told: Told
+    ) -> Trial:
         rows_NR = self._rows_of(blocks)
         fitter = HEADS.pick(head)
         folds = self._folds

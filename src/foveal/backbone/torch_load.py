@@ -53,12 +53,11 @@ def load_timm(settings: BackboneSettings) -> Loaded:
         raise UnknownName("backbone", name, [*timm.list_models(), "classical"])
     record = _record(name)
     assumed: list[str] = []
-    base = _of_timm(record)
-    wanted = settings.preprocess(base)
+    wanted = settings.preprocess(_of_timm(record))
     if (theirs := record.get("interpolation")) not in (*OURS, None) and not settings.interpolation:
         assumed.append(f"timm resizes with {theirs!r} for {name}: bicubic is used in its place.")
     arguments = dict(settings.model_args)
-    if record.get("fixed_input_size") and wanted.size_px != base.size_px:
+    if record.get("fixed_input_size"):  # timm builds it at another size where nobody says
         arguments["img_size"] = wanted.size_px
     if settings.weights is None:
         network, source = _from_hub(name, arguments)
@@ -70,8 +69,6 @@ def load_timm(settings: BackboneSettings) -> Loaded:
         assumed += _variants(settings, network, source)
     network.eval()
     arguments.pop("num_classes", None)
-    if record.get("fixed_input_size"):  # timm builds it at another size where nobody says
-        arguments["img_size"] = wanted.size_px
     classifier = record.get("classifier")
     return Loaded(
         network=network,

@@ -256,6 +256,8 @@ def main() -> None:
         peers = [name for name in asked.peers if bench.python(name).is_file()]
         for name in set(asked.peers) - set(peers):
             print(f"{name} is left out: {bench.python(name)} is not there.", file=sys.stderr)
+        if not peers:
+            raise SystemExit("No peer's environment is there: see benchmarks/README.md.")
         bench.export(sorted({JOBS[name][1] for name in peers}))
         for name in peers:  # once, uncounted: libraries in the page cache, bytecode compiled
             bench.peer(name, seed=0)

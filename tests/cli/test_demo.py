@@ -16,7 +16,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Render a small set, and ask no network for a default backbone."""
     from foveal.data import demo
 
-    monkeypatch.setattr(demo, "write_demo", partial(demo.write_demo, per_class=8))
+    monkeypatch.setattr(demo, "write_demo", partial(demo.write_demo, per_class=5))
     monkeypatch.setattr(
         "foveal.recipes.fit.default_backbone", lambda: ("classical", "classical is used.")
     )

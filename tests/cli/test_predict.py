@@ -151,10 +151,12 @@ def test_a_name_that_is_no_unicode_is_read_and_told_as_an_escape(
         shutil.copy(photos / "grid" / "00.png", name)
     except OSError:
         pytest.skip("this file system takes Unicode names alone")
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8"}  # as where the locale is not POSIX
     for words in (["--json", os.fsdecode(name)], ["--json"]):  # named, and on standard input
         done = subprocess.run(
             [sys.executable, "-m", "foveal", "predict", str(saved), *words],
             input=name + b"\n",
+            env=strict,
             capture_output=True,
             check=True,
         )
@@ -163,6 +165,7 @@ def test_a_name_that_is_no_unicode_is_read_and_told_as_an_escape(
     for words in ([], ["--csv"]):
         done = subprocess.run(
             [sys.executable, "-m", "foveal", "predict", str(saved), os.fsdecode(name), *words],
+            env=strict,
             capture_output=True,
             check=True,
         )

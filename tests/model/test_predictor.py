@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from foveal.backbone import graphs
+from foveal.core.errors import BadWeights
 from foveal.image.stream import stream
 from foveal.model.classifier import Classifier
 from foveal.model.graph import classifier_graph
@@ -78,6 +79,11 @@ def test_only_broken_files_are_answered_too(predictor: Predictor) -> None:
     answers = list(predictor.answers(Path(f"gone{n}.png") for n in range(70)))
     assert [answer.path for answer in answers] == [f"gone{n}.png" for n in range(70)]
     assert all(answer.error for answer in answers)
+
+
+def test_a_graph_that_is_none_is_told(predictor: Predictor) -> None:
+    with pytest.raises(BadWeights, match="ONNX Runtime cannot load the model's graph"):
+        Predictor(b"no graph", predictor.classes, predictor.preprocess)
 
 
 def test_no_file_is_no_answer(predictor: Predictor) -> None:

@@ -39,13 +39,12 @@ def test_every_mistake_has_a_heat_map_by_the_graph_or_by_occlusion(
 
 def test_what_a_crop_cuts_away_is_shown_when_it_is_much(photos: Path) -> None:
     files = sorted((photos / "dots").iterdir())[:6]
-    narrow = Preprocess(size_px=32, crop=0.5, shape="crop")
-    cut = look.cut_away([(64, 64)] * 6, files, narrow)
+    cut = look.cut_away([(128, 64)] * 6, files, Preprocess(size_px=32))
     assert cut is not None
-    assert cut.share == pytest.approx(0.75, abs=0.01)
+    assert cut.share == pytest.approx(0.5)
     assert len(cut.examples) == look.EXAMPLES
-    assert look.cut_away([(64, 64)] * 6, files, Preprocess(size_px=32, crop=1.0)) is None
-    assert look.cut_away([], [], narrow) is None
+    assert look.cut_away([(64, 64)] * 6, files, Preprocess(size_px=32)) is None
+    assert look.cut_away([], [], Preprocess(size_px=32)) is None
 
 
 def test_no_picture_is_no_gallery(saved: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 from dataclasses import dataclass
@@ -58,11 +57,12 @@ def _plain(line: Line) -> dict[str, Any]:
 
 
 def _machine() -> list[Line]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    from foveal.core.machine import cores
+
     lines = [
         Line(what="foveal", found=_version("foveal")),
         Line(what="python", found=platform.python_version()),
-        Line(what="cores", found=str(cores)),
+        Line(what="cores", found=str(cores())),
     ]
     meminfo = Path("/proc/meminfo")
     if meminfo.is_file():

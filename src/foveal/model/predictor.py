@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from foveal.backbone.running import session_options
+from foveal.core.errors import BadWeights
+from foveal.core.machine import cores
 from foveal.image.preprocess import Preprocess
 from foveal.image.stream import Batch, stream
 from foveal.model.graph import HEAT_MAP, LOGITS, PROBABILITIES, UNEXPLAINED
@@ -34,16 +37,22 @@ class Answer:
 
 
 class Predictor:
-    """Runs a classifier's graph; the pixels are made by ``image``, as at training time."""
+    """Runs a classifier's graph; the pixels are made by ``image``, as at training time.
+
+    Raises:
+        BadWeights: if ONNX Runtime cannot load the graph.
+    """
 
     def __init__(self, graph: bytes, classes: Sequence[str], preprocess: Preprocess) -> None:
         import onnxruntime as ort
 
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        self._session = ort.InferenceSession(
-            graph, sess_options=options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            self._session = ort.InferenceSession(
+                graph, session_options(cores()), providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # noqa: BLE001 — its errors share no base but Exception
+            reason = str(error).splitlines()[0]
+            raise BadWeights(f"ONNX Runtime cannot load the model's graph: {reason}") from None
         self._outputs = {output.name for output in self._session.get_outputs()}
         self._only = ort.RunOptions()
         self._only.only_execute_path_to_fetches = True

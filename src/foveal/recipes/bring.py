@@ -100,8 +100,8 @@ def _names(path: Path | None, count: int) -> tuple[tuple[str, ...], tuple[str, .
     """Return class names, and what to show people, from a file.
 
     A line each (a line ``n01440764 tench`` of ImageNet's own ``LOC_synset_mapping.txt`` names the
-    class by its WordNet number and shows the words); or a JSON list; or a JSON object from number to name, or to [name, words] as in
-    Keras' ``imagenet_class_index.json``.
+    class by its WordNet number and shows the words); or a JSON list; or a JSON object from number
+    to name, or to [name, words] as in Keras' ``imagenet_class_index.json``.
 
     Raises:
         OutOfRange: if they are not ``count`` different names.

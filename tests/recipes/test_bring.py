@@ -138,6 +138,15 @@ def test_it_answers_as_the_file_did_and_can_be_saved_and_tested(
     assert run["command"][1] == "import"
 
 
+def test_imagenets_own_list_gives_numbers_as_names_and_shows_the_words(
+    network: Path, names: Callable
+) -> None:
+    text = "n01440764 tench, Tinca tinca\nn01443537 goldfish\nn01484850 great white shark\n"
+    model = brought(network, names("LOC_synset_mapping.txt", text))
+    assert model.classes == ("n01440764", "n01443537", "n01484850")
+    assert model.bundle.card["names"]["n01440764"] == "tench, Tinca tinca"
+
+
 @pytest.mark.slow
 def test_a_real_network_is_right_as_often_as_it_should_be(shared: Path, names: Callable) -> None:
     """squeezenet1_1 on 100 of the ImageNet samples: 63 % by the data's README, on all 1,000."""

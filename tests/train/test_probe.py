@@ -129,3 +129,20 @@ def test_on_real_features_of_photographs_it_is_exact_too(shared: Any) -> None:
         theirs = oracle(features_ND[rows], labels_N[rows], 0.1, "none")
         size = np.linalg.norm(theirs.weights_KD)
         assert np.linalg.norm(ours.weights_KD - theirs.weights_KD) < 1e-4 * size
+
+
+def test_a_faint_signal_is_not_given_up_at_the_start() -> None:
+    """The first gradient step is tiny, and promises next to nothing of what there is to gain."""
+    strengths = Probe.strengths[::4]
+    rng = np.random.default_rng(0)
+    labels_N = rng.integers(0, 40, 1200)
+    rows_ND = rng.normal(size=(1200, 80)) @ rng.normal(size=(80, 80))
+    rows_ND[:, 0] += (labels_N == 0) * 20
+    features_ND = rows_ND.astype(np.float32)
+    rows_ND = Standard.of(features_ND).apply(features_ND)
+    for strength, rough in zip(
+        strengths, Probe().path(rows_ND, labels_N, 40, strengths), strict=True
+    ):
+        exact = log_loss(Probe().fit(features_ND, labels_N, 40, strength), features_ND, labels_N)
+        assert log_loss(rough, rows_ND, labels_N) == pytest.approx(exact, abs=0.03)
+    assert exact < 3.5  # of log(40) = 3.69

@@ -83,6 +83,10 @@ class CrossEntropy:
         grown_R: Array = self.penalty_R - before_R
         return grown_R
 
+    def slope(self) -> float:
+        """Return the norm of the gradient at ``start``: what there is to learn at all."""
+        return float(np.linalg.norm(self(self.start())[1]))
+
     def first_step(self) -> float:
         """Return a safe rate for a gradient step: one over a bound on the second derivative."""
         return 1.0 / (float(self.penalty_R[0]) + self._bound)

@@ -62,6 +62,7 @@ def minimise(
     *,
     tolerance: float,
     first_step: float,
+    level: float = np.inf,
     curvature: Curvature | None = None,
     most: int = 500,
 ) -> Array:
@@ -75,6 +76,8 @@ def minimise(
         function: convex, with a continuous gradient; returns value and gradient.
         start: first guess; its dtype is the precision that is worked in. Left as it is.
         tolerance: as a share of the value.
+        level: norm of the gradient above which it never ends. A model that has seen the steepest
+            direction alone promises too little of all others.
         first_step: rate of the first, plain gradient step: about one over the largest
             second derivative.
         curvature: what is known already; it learns from every step.
@@ -93,7 +96,7 @@ def minimise(
     for _ in range(most):
         step = curvature.direction(gradient, first_step)
         slope = float(np.vdot(gradient, step))
-        if -0.5 * slope <= tolerance * abs(value):
+        if -0.5 * slope <= tolerance * abs(value) and np.linalg.norm(gradient) <= level:
             break
         slack = 4 * float(np.finfo(here.dtype).eps) * abs(value)
         for _halving in range(_HALVINGS):

@@ -20,6 +20,7 @@ from foveal.train.threads import own_threads
 _PATH = 3e-4  # fits that only tell strengths and blocks apart
 _SINGLE = 1e-6  # where float32 hands over to float64
 _EXACT = 1e-10  # the last step of the final fit
+_LEVEL = 0.02  # share of the gradient at the start that must be gone before anything ends
 
 
 class Probe:
@@ -71,12 +72,17 @@ class Probe:
         index_N = np.searchsorted(seen_P, labels_N)
         weights_N = image_weights(labels_N, class_weights)
         loss = CrossEntropy(rows_NR, index_N, weights_N, strengths[0])
-        params_PR = loss.start()
+        params_PR, level = loss.start(), _LEVEL * loss.slope()
         curvature = Curvature()
         for strength in strengths:
             curvature.add_quadratic(loss.relax(strength))
             params_PR = minimise(
-                loss, params_PR, tolerance=_PATH, first_step=loss.first_step(), curvature=curvature
+                loss,
+                params_PR,
+                tolerance=_PATH,
+                first_step=loss.first_step(),
+                level=level,
+                curvature=curvature,
             )
             head = LinearHead(params_PR[:, :-1], params_PR[:, -1])
             yield with_unseen(head, rows_NR, seen_P, n_classes)
@@ -93,7 +99,13 @@ def _exact(
     rows_NR = cholesky_rows(z_ND @ z_ND.T) if wide else z_ND
     rough = CrossEntropy(rows_NR.astype(np.float32), labels_N, weights_N, strength)
     exact = CrossEntropy(rows_NR, labels_N, weights_N, strength)
-    near_PR = minimise(rough, rough.start(), tolerance=_SINGLE, first_step=rough.first_step())
+    near_PR = minimise(
+        rough,
+        rough.start(),
+        tolerance=_SINGLE,
+        first_step=rough.first_step(),
+        level=_LEVEL * rough.slope(),
+    )
     params_PR = polish(exact, rough.second, near_PR.astype(np.float64), tolerance=_EXACT)
     weights_PR, bias_P = params_PR[:, :-1], params_PR[:, -1]
     return weights_on_features(weights_PR, rows_NR, z_ND) if wide else weights_PR, bias_P

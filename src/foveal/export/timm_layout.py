@@ -32,9 +32,7 @@ def fits_timm(classifier: Classifier) -> bool:
     )
 
 
-def timm_files(
-    classifier: Classifier, weights: Mapping[str, NDArray[Any]]
-) -> dict[str, bytes]:
+def timm_files(classifier: Classifier, weights: Mapping[str, NDArray[Any]]) -> dict[str, bytes]:
     """Return ``config.json`` and ``model.safetensors``.
 
     Args:

@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,30 +71,36 @@ def ways(settings: BackboneSettings, backbone: OnnxBackbone) -> dict[str, Way]:
     """Return every way to compute the features of the same pictures once."""
     size = backbone.spec.preprocess.size_px
     pixels = np.random.default_rng(0).integers(0, 256, (PICTURES, size, size, 3), dtype=np.uint8)
-    blocks = list(backbone.spec.widths())
     found: dict[str, Way] = {
         "foveal, last": lambda: backbone.embed(pixels, [LAST]),
-        "foveal, all blocks": lambda: backbone.embed(pixels, blocks),
+        "foveal, all blocks": lambda: backbone.embed(pixels, list(backbone.spec.widths())),
     }
     graph = graphs.to_bytes(backbone.graph([LAST]))
     spinning = ort.SessionOptions()  # its default; the rest of our options are defaults too
     spinning.intra_op_num_threads = THREADS
-    for how, options in (("sleeping", session_options(THREADS)), ("spinning", spinning)):
+    for how, options, together in (
+        ("threads share operators, spinning", spinning, 1),
+        ("threads share operators, sleeping", session_options(THREADS), 1),
+        ("threads have pictures of their own", session_options(1), THREADS),
+    ):
         session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         for batch in BATCHES:
-            found[f"onnxruntime, {how}, batch {batch}"] = _batched(session, pixels, batch)
-    for name, layout in (
-        ("eager", torch.contiguous_format),
-        ("channels_last", torch.channels_last),
-    ):
+            found[f"{how}, batch {batch}"] = _batched(session, pixels, batch, together)
+    layouts = {"eager": torch.contiguous_format, "channels_last": torch.channels_last}
+    for name, layout in layouts.items():
         found[f"torch, {name}, batch 32"] = _torch(settings, size, layout)
     return found
 
 
-def _batched(session: ort.InferenceSession, pixels: NDArray[np.uint8], batch: int) -> Way:
+def _batched(
+    session: ort.InferenceSession, pixels: NDArray[np.uint8], batch: int, together: int
+) -> Way:
+    def one(start: int) -> None:
+        session.run(None, {PIXELS: pixels[start : start + batch]})
+
     def run() -> None:
-        for start in range(0, PICTURES, batch):
-            session.run(None, {PIXELS: pixels[start : start + batch]})
+        with ThreadPoolExecutor(together) as pool:
+            list(pool.map(one, range(0, PICTURES, batch)))
 
     return run
 
@@ -142,11 +149,11 @@ class Kind:
     count: int = 0
 
 
-def profile(backbone: OnnxBackbone, *, batch: int, threads: int, scratch: Path) -> dict[str, Kind]:
-    """Return the cost of every kind of operator, for one picture, all blocks asked for."""
+def profile(backbone: OnnxBackbone, *, batch: int, scratch: Path) -> dict[str, Kind]:
+    """Return the cost of every kind of operator, for a picture, on one thread, all blocks asked."""
     size = backbone.spec.preprocess.size_px
     pixels = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
-    options = session_options(threads)
+    options = session_options(1)
     options.enable_profiling = True
     options.profile_file_prefix = str(scratch / "profile")
     graph = graphs.to_bytes(backbone.graph(backbone.spec.widths()))
@@ -198,14 +205,14 @@ def _bytes(args: dict[str, Any]) -> float:
     )
 
 
-def peaks(threads: int) -> dict[str, float]:
-    """Return this machine's own limits, at this moment: a large product and a large copy."""
-    torch.set_num_threads(threads)
+def peaks() -> dict[str, float]:
+    """Return one thread's own limits here: a large product and a large copy, best of many."""
+    torch.set_num_threads(1)
     a = torch.randn(1536, 1536)
     source = torch.zeros(64 * 2**20)
     target = torch.empty_like(source)
-    product_s = min(_seconds(lambda: a @ a) for _ in range(12))
-    copy_s = min(_seconds(lambda: target.copy_(source)) for _ in range(12))
+    product_s = min(_seconds(lambda: a @ a) for _ in range(60))
+    copy_s = min(_seconds(lambda: target.copy_(source)) for _ in range(60))
     return {
         "gflops": 2 * 1536**3 / product_s / 1e9,
         "gb_per_s": 2 * source.numel() * 4 / copy_s / 1e9,
@@ -233,8 +240,8 @@ def show(kinds: dict[str, Kind], peak: dict[str, float]) -> None:
 
 def main() -> None:
     """Print both tables for each network and save them."""
+    facts: dict[str, Any] = {"threads": THREADS, "rounds": ROUNDS, "peaks": peaks()}
     torch.set_num_threads(THREADS)
-    facts: dict[str, Any] = {"threads": THREADS, "rounds": ROUNDS, "peaks": peaks(THREADS)}
     print("peaks", facts["peaks"])
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
@@ -247,8 +254,8 @@ def main() -> None:
             for way, speed in speeds.items():
                 print(f"{name}: {way}: {', '.join(f'{k} {v:.1f}' for k, v in speed.items())}")
             facts[name] = {"speeds": speeds}
-            for batch in (8, 32):
-                kinds = profile(backbone, batch=batch, threads=THREADS, scratch=scratch)
+            for batch in (4, 32):
+                kinds = profile(backbone, batch=batch, scratch=scratch)
                 print(f"{name}, batch {batch}:")
                 show(kinds, facts["peaks"])
                 facts[name][f"profile, batch {batch}"] = {k: vars(v) for k, v in kinds.items()}

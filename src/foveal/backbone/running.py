@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import math
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 from foveal.backbone import graphs
 from foveal.backbone.spec import PIXELS, BackboneSpec, Blocks, NetworkWeights
 from foveal.core.errors import BadWeights, OutOfRange
+from foveal.core.machine import cores
 from foveal.image.preprocess import Preprocess
 
 if TYPE_CHECKING:
     import onnx
 
-BATCH = 8  # pictures a run of the graph: few enough that their activations stay in the cache
+BATCH = 4  # pictures a run of the graph: few enough that their activations stay in the cache
 
 SESSIONS = 2  # kept open: each holds the weights again and its own activations
 
@@ -27,6 +29,8 @@ SESSIONS = 2  # kept open: each holds the weights again and its own activations
 class OnnxBackbone:
     """A ``Backbone`` whose graph runs on ONNX Runtime.
 
+    Pictures are shared out among threads, each running the whole graph on a few at a time:
+    less waiting than threads that share every operator (docs/decisions/0008-small-networks.md).
     A session is made the first time a set of outputs is asked for, from the graph cut down
     to it; the last ``SESSIONS`` used are kept. It may be used by several threads at once.
     """
@@ -44,13 +48,14 @@ class OnnxBackbone:
         Args:
             spec: the record of the network.
             model: graph from ``pixels`` to every output that ``spec`` promises.
-            threads: for one run of the graph; None: one for each core this process may use.
+            threads: how many pictures are computed at once, at most; None: one for each core
+                this process may use.
             read_weights: how to read the network's own weights, where it has them.
         """
         if threads is not None and threads < 1:
             raise OutOfRange("threads", threads, "at least 1")
         self._spec, self._model, self._read_weights = spec, model, read_weights
-        self._threads = threads or _cores()
+        self._threads = threads or cores()
         self._sessions: dict[frozenset[str], Any] = {}
         self._lock = threading.Lock()
 
@@ -109,19 +114,24 @@ class OnnxBackbone:
             return {name: rows[:0] for name, rows in one.items()}
         names = list(dict.fromkeys(blocks))
         session = self._session(names)
-        parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
-        for start in range(0, len(pixels), BATCH):
-            batch = np.ascontiguousarray(pixels[start : start + BATCH])
-            for name, rows in zip(names, session.run(names, {PIXELS: batch}), strict=True):
-                parts[name].append(rows)
-        return {name: np.concatenate(rows) for name, rows in parts.items()}
+        step = min(BATCH, math.ceil(len(pixels) / self._threads))
+        starts = range(0, len(pixels), step)
+
+        def answer(start: int) -> list[NDArray[np.float32]]:
+            batch = np.ascontiguousarray(pixels[start : start + step])
+            return cast(list[NDArray[np.float32]], session.run(names, {PIXELS: batch}))
+
+        with ThreadPoolExecutor(min(self._threads, len(starts))) as pool:
+            parts = list(pool.map(answer, starts))
+        columns = zip(*parts, strict=True)
+        return {name: np.concatenate(rows) for name, rows in zip(names, columns, strict=True)}
 
     def _session(self, names: Sequence[str]) -> Any:  # noqa: ANN401  # onnxruntime has no types
         key = frozenset(names)
         with self._lock:
             session = self._sessions.pop(key, None)
             if session is None:
-                session = open_session(self.graph(sorted(key)), threads=self._threads)
+                session = open_session(self.graph(sorted(key)), threads=1)
             self._sessions[key] = session  # the newest comes last
             for oldest in list(self._sessions)[:-SESSIONS]:
                 del self._sessions[oldest]
@@ -147,11 +157,7 @@ def open_session(model: onnx.ModelProto, *, threads: int) -> Any:  # noqa: ANN40
 
 
 def session_options(threads: int) -> Any:  # noqa: ANN401  # onnxruntime has no types
-    """Return how graphs are run: fused, silent, without spinning.
-
-    Threads sleep between operators, since pictures are decoded beside them; what spinning costs
-    is in docs/decisions/0008-small-networks.md.
-    """
+    """Return how graphs are run: fused, silent; threads sleep between operators, never spin."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -161,10 +167,3 @@ def session_options(threads: int) -> Any:  # noqa: ANN401  # onnxruntime has no 
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4
     return options
-
-
-def _cores() -> int:
-    """Return how many cores this process may use, which may be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

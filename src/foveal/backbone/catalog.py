@@ -46,7 +46,7 @@ def pick(
     Args:
         settings: what the user said.
         listener: hears what is assumed, and that an export is under way.
-        threads: for one run of the graph; None: one for each core this process may use.
+        threads: pictures computed at once; None: one for each core this process may use.
 
     Raises:
         UnknownName: for a name that neither we nor timm nor torchvision know.

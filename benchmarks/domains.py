@@ -50,8 +50,9 @@ def score(backbone: str, name: str, folder: Path, *more: str) -> dict[str, objec
     groups = TRACKS if name == "gtsrb" else []
     start = time.perf_counter()
     made = foveal(
-        "fit", source / "train", "--test-share", 0, "-o", model, "--backbone", backbone,
-        *BACKBONES[backbone], *groups, *more,
+        "fit", source / "train", "--test-share", 0, "-o", model,
+        "--backbone", backbone, *BACKBONES[backbone],
+        *groups, *more,
     )  # fmt: skip
     seconds = time.perf_counter() - start
     test = foveal("test", model, source / "val", *groups)

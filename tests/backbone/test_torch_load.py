@@ -202,6 +202,16 @@ def test_what_the_file_left_open_is_said_and_what_was_said_is_not(tiny: Backbone
     assert load_timm(everything).assumed == ()
 
 
+def test_a_file_without_a_tag_is_taken_for_the_first_plain_training(shared: Path) -> None:
+    weights = shared / "weights" / "resnet18.safetensors"
+    untold = load_timm(BackboneSettings(backbone="resnet18", weights=weights))
+    assert (untold.preprocess.crop, untold.preprocess.interpolation) == (0.875, "bilinear")
+    assert "from timm's record of resnet18.tv_in1k" in untold.assumed[-1]
+    told = load_timm(BackboneSettings(backbone="resnet18.a1_in1k", weights=weights))
+    assert told.preprocess.crop == 0.95
+    assert "from timm's record of resnet18.a1_in1k" in told.assumed[-1]
+
+
 def test_padding_and_epsilon_are_assumed_where_the_family_differs_in_them(seeded: object) -> None:
     weights = seeded("test_efficientnet")  # type: ignore[operator]  # a fixture's function
     plain = BackboneSettings(backbone="test_efficientnet", weights=weights)

@@ -51,7 +51,8 @@ def load_timm(settings: BackboneSettings) -> Loaded:
     name = settings.backbone
     if not timm.is_model(name):
         raise UnknownName("backbone", name, [*timm.list_models(), "classical"])
-    record = _record(name)
+    like = name if settings.weights is None else _likeliest(name)
+    record = _record(like)
     assumed: list[str] = []
     wanted = settings.preprocess(_of_timm(record))
     if (theirs := record.get("interpolation")) not in (*OURS, None) and not settings.interpolation:
@@ -65,7 +66,7 @@ def load_timm(settings: BackboneSettings) -> Loaded:
     else:
         network = _from_file(settings.weights, name, record, arguments)
         source, licence = settings.weights.name, stated_licence(settings.weights)
-        assumed += settings.assumptions(wanted, source=source, as_in=f"timm's record of {name}")
+        assumed += settings.assumptions(wanted, source=source, as_in=f"timm's record of {like}")
         assumed += _variants(settings, network, source)
     network.eval()
     arguments.pop("num_classes", None)
@@ -82,6 +83,17 @@ def load_timm(settings: BackboneSettings) -> Loaded:
         model_args=arguments,
         classifier=classifier if isinstance(classifier, str) else None,
     )
+
+
+def _likeliest(name: str) -> str:
+    """Return which of timm's records a file of weights most likely follows.
+
+    A name with a tag says it itself. Else torchvision's, where timm has one: files of unknown
+    origin are mostly of the architecture's first, plain training (resize to 256, crop 224), while
+    timm's default tag may be a late recipe tested in another way (``resnet18.a1_in1k``: 0.95).
+    """
+    plain = f"{name}.tv_in1k"
+    return plain if "." not in name and plain in timm.list_pretrained(f"{name}.*") else name
 
 
 def _record(name: str) -> Mapping[str, Any]:

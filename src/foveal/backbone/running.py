@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,17 +20,15 @@ from foveal.image.preprocess import Preprocess
 if TYPE_CHECKING:
     import onnx
 
-BATCH = 4  # pictures a run of the graph: few enough that their activations stay in the cache
-
 SESSIONS = 2  # kept open: each holds the weights again and its own activations
 
 
 class OnnxBackbone:
     """A ``Backbone`` whose graph runs on ONNX Runtime.
 
-    Pictures are shared out among threads, each running the whole graph on a few at a time:
-    less waiting than threads that share every operator (docs/decisions/0008-small-networks.md).
-    A session is made the first time a set of outputs is asked for, from the graph cut down
+    Every picture is run alone, one on each thread: no thread waits for another, activations
+    stay in the cache, and no answer can depend on a neighbour: multiplying larger matrices
+    rounds differently (docs/decisions/0008-small-networks.md). A session is made the first time a set of outputs is asked for, from the graph cut down
     to it; the last ``SESSIONS`` used are kept. It may be used by several threads at once.
     """
 
@@ -114,16 +111,14 @@ class OnnxBackbone:
             return {name: rows[:0] for name, rows in one.items()}
         names = list(dict.fromkeys(blocks))
         session = self._session(names)
-        step = min(BATCH, math.ceil(len(pixels) / self._threads))
-        starts = range(0, len(pixels), step)
 
-        def answer(start: int) -> list[NDArray[np.float32]]:
-            batch = np.ascontiguousarray(pixels[start : start + step])
-            return cast(list[NDArray[np.float32]], session.run(names, {PIXELS: batch}))
+        def answer(number: int) -> list[NDArray[np.float32]]:
+            alone = np.ascontiguousarray(pixels[number : number + 1])
+            return cast(list[NDArray[np.float32]], session.run(names, {PIXELS: alone}))
 
-        with ThreadPoolExecutor(min(self._threads, len(starts))) as pool:
-            parts = list(pool.map(answer, starts))
-        columns = zip(*parts, strict=True)
+        with ThreadPoolExecutor(min(self._threads, len(pixels))) as pool:
+            answers = list(pool.map(answer, range(len(pixels))))
+        columns = zip(*answers, strict=True)
         return {name: np.concatenate(rows) for name, rows in zip(names, columns, strict=True)}
 
     def _session(self, names: Sequence[str]) -> Any:  # noqa: ANN401  # onnxruntime has no types

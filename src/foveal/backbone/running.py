@@ -27,9 +27,10 @@ class OnnxBackbone:
     """A ``Backbone`` whose graph runs on ONNX Runtime.
 
     Every picture is run alone, one on each thread: no thread waits for another, activations
-    stay in the cache, and no answer can depend on a neighbour: multiplying larger matrices
-    rounds differently (docs/decisions/0008-small-networks.md). A session is made the first time a set of outputs is asked for, from the graph cut down
-    to it; the last ``SESSIONS`` used are kept. It may be used by several threads at once.
+    stay in the cache, and no answer can depend on a neighbour, as it does where larger matrices
+    round differently (docs/decisions/0008-small-networks.md). A session is made the first time
+    a set of outputs is asked for, from the graph cut down to it; the last ``SESSIONS`` used are
+    kept. It may be used by several threads at once.
     """
 
     def __init__(

@@ -28,3 +28,10 @@ def test_an_unknown_head_is_answered_with_the_nearest() -> None:
 def test_auto_compares_every_head_the_simplest_first() -> None:
     assert ProbeSettings(head="auto").heads()[:2] == ("prototype", "probe")
     assert ProbeSettings().heads() == ("probe",)
+
+
+@pytest.mark.parametrize(
+    ("asked", "images", "folds"), [(None, 999, 5), (None, 1000, 3), (4, 10, 4), (4, 5000, 4)]
+)
+def test_few_images_are_cut_into_more_folds(asked: int | None, images: int, folds: int) -> None:
+    assert ProbeSettings(folds=asked).folds_of(images) == folds

@@ -15,7 +15,7 @@ from foveal.train.standard import Standard
 from foveal.train.trials import Field, log_losses
 
 
-def quiet() -> None:
+def quiet(fits: int) -> None:
     """Hear nothing."""
 
 
@@ -54,6 +54,27 @@ def test_labels_without_a_cause_are_not_learnt(clouds: Any) -> None:
     )
     assert trial.log_loss > 0.65  # fitted on them it would be near 0
     assert trial.strength == min(Probe.strengths) or trial.log_loss < 0.75
+
+
+def test_a_path_ends_after_two_rises_and_every_fit_is_accounted_for(clouds: Any) -> None:
+    features_ND, _ = clouds(90, 300, 2)
+    labels_N = np.random.default_rng(8).integers(0, 2, 90)  # so the weaker, the worse
+    heard: list[int] = []
+    field = Field({"a": features_ND}, thirds(labels_N))
+    trial = field.trial("probe", ("a",), Probe.strengths, heard.append)
+    assert len(trial.curve) == trial.best + 3 < len(Probe.strengths)
+    assert sum(heard) == 3 * len(Probe.strengths)
+    whole = [field.trial("probe", ("a",), [strength], quiet) for strength in Probe.strengths]
+    least = min(whole, key=lambda single: single.log_loss)
+    assert trial.strength == least.strength
+    np.testing.assert_allclose(trial.logits, least.logits, atol=0.05)
+
+
+def test_a_short_path_is_tried_to_its_end(clouds: Any) -> None:
+    features_ND, _ = clouds(90, 300, 2)
+    labels_N = np.random.default_rng(8).integers(0, 2, 90)
+    trial = Field({"a": features_ND}, thirds(labels_N)).trial("probe", ("a",), [1, 3, 10], quiet)
+    assert [strength for strength, _ in trial.curve] == [1, 3, 10]
 
 
 def test_a_held_out_label_changes_nothing_but_its_own_loss(clouds: Any) -> None:

@@ -41,6 +41,7 @@ PROMISED = ("top1", "log_loss", "balanced_accuracy")
 RESAMPLES = 500  # of the promise
 PROOF = 16  # pictures that go both ways at saving, file to answer
 REFERENCES = 4  # of them are kept in the bundle
+ENOUGH = 500  # held-out pictures to find the baseline's strength and temperature by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -217,7 +218,7 @@ def _pairs(
     """Return (rows to fit on, rows held out): the val part where one was given, else folds."""
     if len(val):
         return ((train, val),), f"On the {len(val)} pictures of the val part"
-    count = min(settings.probe.folds, len(units))
+    count = min(settings.probe.folds_of(len(labels_N)), len(units))
     if count < 2:
         raise BadData(
             "All pictures to train on are one group.",
@@ -244,13 +245,19 @@ def _final(rows: Rows, prepared: Prepared, choice: Choice, settings: FitSettings
 def _baseline(
     rows: Rows, prepared: Prepared, settings: FitSettings, listener: Listener
 ) -> LinearHead:
-    """Return what a probe on the classical block alone makes of the same pictures."""
+    """Return what a probe on the classical block alone makes of the same pictures.
+
+    Its strength is found on the first folds that hold out enough, not on all of them: it is
+    there to be compared with, and promises nothing.
+    """
+    held = np.cumsum([len(held) for _, held in rows.pairs])
+    first = int(np.searchsorted(held, ENOUGH)) + 1
     choice = choose(
         {CLASSICAL: rows.features.blocks[CLASSICAL]},
         [(CLASSICAL,)],
         rows.labels_N,
         len(prepared.manifest.classes),
-        rows.pairs,
+        rows.pairs[:first],
         rows.units.of_N,
         settings=settings.probe,
         listener=listener,

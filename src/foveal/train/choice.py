@@ -204,6 +204,6 @@ class _Count:
         self._listener, self._done, self._total = listener, 0, total
         listener.progress("choice", 0, total, "fits")
 
-    def __call__(self) -> None:
-        self._done += 1
+    def __call__(self, fits: int) -> None:
+        self._done += fits
         self._listener.progress("choice", self._done, self._total, "fits")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,10 @@ from foveal.train.heads import HEADS
 from foveal.train.standard import Standard
 from foveal.train.threads import own_threads
 
-Told = Callable[[], None]
+Told = Callable[[int], None]  # hears how many fits are done, or need not be done any more
+
+_RISES = 2  # strengths in a row that were worse than the best before them: enough of a path
+_SHORT = 3  # strengths that are all tried, fold after fold: one fold in memory at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -85,11 +88,14 @@ class Field:
     ) -> Trial:
         """Fit ``head`` over ``blocks`` on each fold, for each strength; keep the best strength.
 
+        All folds go from strong to weak side by side, and stop when their common loss has been
+        above its least for two strengths in a row: the weak ones cost most and overfit.
+
         Args:
             head: a name of the head table.
             blocks: names of blocks, to be joined in this order.
             strengths: from strong to weak regularisation.
-            told: is called after every fit.
+            told: is called after every strength with the number of fits.
         """
         with own_threads():
             return self._trial(head, blocks, strengths, told)
@@ -97,39 +103,58 @@ class Field:
     def _trial(
         self, head: str, blocks: tuple[str, ...], strengths: Sequence[float], told: Told
     ) -> Trial:
-        rows_NR = self._rows_of(blocks)
-        fitter = HEADS.pick(head)
         folds = self._folds
-        held_rows = []
-        logits_S: list[list[NDArray[np.float32]]] = [[] for _ in strengths]
-        for fit, held in folds.answerable():
-            held_MR = rows_NR[held]
-            heads = fitter.path(
-                rows_NR[fit], folds.labels[fit], folds.classes, strengths, self._class_weights
-            )
-            for logits, fitted in zip(logits_S, heads, strict=True):
-                logits.append(fitted.logits(held_MR))
-                told()
-            held_rows.append(held)
-        rows_M = np.concatenate(held_rows)
+        pairs = folds.answerable()
+        rows_M = np.concatenate([held for _, held in pairs])
         labels_M = folds.labels[rows_M]
         weights_M = image_weights(labels_M, self._class_weights)
-        logits_SMK = [np.concatenate(parts) for parts in logits_S]
-        losses_SM = [log_losses(logits_MK, labels_M) for logits_MK in logits_SMK]
-        means_S = [float(np.average(losses_M, weights=weights_M)) for losses_M in losses_SM]
-        best = int(np.argmin(means_S))
+        answers = [self._answers(head, blocks, pair, strengths) for pair in pairs]
+        if len(strengths) <= _SHORT:
+            answers = [iter(list(of_fold)) for of_fold in answers]
+        curve: list[tuple[float, float]] = []
+        best, least = 0, np.inf
+        for number, (strength, parts) in enumerate(
+            zip(strengths, zip(*answers, strict=True), strict=True)
+        ):
+            logits_MK = np.concatenate(parts)
+            losses_M = log_losses(logits_MK, labels_M)
+            mean = float(np.average(losses_M, weights=weights_M))
+            curve.append((strength, mean))
+            told(len(pairs))
+            if number == 0 or mean < least:
+                best, least, kept = number, mean, (logits_MK, losses_M)
+            elif number - best >= _RISES and len(strengths) > _SHORT:
+                break
+        told(len(pairs) * (len(strengths) - len(curve)))
         return Trial(
             head=head,
             blocks=blocks,
-            curve=tuple(zip(strengths, means_S, strict=True)),
+            curve=tuple(curve),
             best=best,
             rows=rows_M,
             labels=labels_M,
             units=folds.units[rows_M],
             weights=weights_M,
-            logits=logits_SMK[best],
-            losses=losses_SM[best],
+            logits=kept[0],
+            losses=kept[1],
         )
+
+    def _answers(
+        self,
+        head: str,
+        blocks: tuple[str, ...],
+        pair: tuple[Rows, Rows],
+        strengths: Sequence[float],
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield the logits (M, K) of one fold's held-out rows for every strength."""
+        (fit, held), folds = pair, self._folds
+        rows_NR = self._rows_of(blocks)
+        heads = HEADS.pick(head).path(
+            rows_NR[fit], folds.labels[fit], folds.classes, strengths, self._class_weights
+        )
+        held_MR = rows_NR[held]
+        for fitted in heads:
+            yield fitted.logits(held_MR)
 
     def _rows_of(self, blocks: tuple[str, ...]) -> NDArray[np.float32]:
         """Return joined standardised blocks (N, R), or shorter rows with their inner products."""

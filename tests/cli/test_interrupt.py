@@ -45,13 +45,26 @@ def wait_for(there: Callable[[], object], process: subprocess.Popen) -> None:
         time.sleep(0.005)
 
 
-def check_interrupted(process: subprocess.Popen, folder: Path) -> None:
+def check_interrupted(process: subprocess.Popen, folder: Path, code: int = 130) -> None:
     out, err = process.communicate(timeout=15)
-    assert process.returncode == 130
-    assert err.splitlines()[-1] == "foveal: interrupted; nothing was half-written."
+    assert process.returncode == code
+    word = {130: "interrupted", 143: "terminated"}[code]
+    assert err.splitlines()[-1] == f"foveal: {word}; nothing was half-written."
     assert "Traceback" not in err
     assert out == ""
     assert list(folder.iterdir()) == []
+
+
+def stalled(moment: str, flag: Path, words: list[str]) -> subprocess.Popen:
+    """Start a command that stops for a while at a moment; return when it is there."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", STALLED, MOMENTS[moment], str(flag), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(flag.exists, process)
+    return process
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -60,19 +73,38 @@ def test_nothing_is_left_and_the_next_fit_works(
 ) -> None:
     (tmp_path / "out").mkdir()
     words = ["fit", str(photos), "-o", str(tmp_path / "out" / "m"), "--backbone", "classical"]
-    flag = tmp_path / "there"
-    process = subprocess.Popen(
-        [sys.executable, "-c", STALLED, MOMENTS[moment], str(flag), *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    wait_for(flag.exists, process)
+    process = stalled(moment, tmp_path / "there", words)
     process.send_signal(signal.SIGINT)
     check_interrupted(process, tmp_path / "out")
     drafts = [path for path in own_cache.rglob("*") if "draft" in path.name and path.is_file()]
     assert drafts == []
     assert cli(*words, "-q").code == 0
+
+
+def test_a_polite_request_to_end_leaves_nothing_either(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    words = ["fit", str(photos), "-o", str(tmp_path / "out" / "m"), "--backbone", "classical"]
+    process = stalled("while the draft is proven", tmp_path / "there", words)
+    process.terminate()
+    check_interrupted(process, tmp_path / "out", code=143)
+
+
+def test_what_a_killed_fit_left_is_swept_by_the_next_but_never_a_living_ones(
+    photos: Path, tmp_path: Path, cli: Callable
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    words = ["fit", str(photos), "-o", str(out / "m"), "--backbone", "classical"]
+    killed = stalled("while the draft is proven", tmp_path / "first", words)
+    killed.kill()
+    killed.communicate()
+    assert [path.name for path in out.iterdir() if path.is_dir()] != []
+    living = stalled("while the draft is proven", tmp_path / "second", words)
+    assert cli(*words, "-q").code == 0
+    assert [path.name.count(".draft") for path in out.iterdir()].count(1) == 2  # bundle and run
+    living.terminate()
+    living.communicate(timeout=15)
+    assert sorted(path.name for path in out.iterdir()) == ["m", "m.run"]
 
 
 def test_ctrl_c_reaches_the_proving_process_too(photos: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from typing import Any
 
@@ -19,7 +20,7 @@ from foveal.cli.predict import predict
 from foveal.cli.test import judge
 from foveal.core.errors import FovealError
 
-INTERRUPTED = 130
+_ENDS = (("interrupted", 130), ("terminated", 143))  # 128 and the number of the signal
 # What the parser raises, be it click's or the copy of click that newer typers bring along.
 USAGE: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
@@ -45,11 +46,12 @@ def main() -> None:
 
 
 def run() -> None:
-    """Entry point: results go to stdout, words to stderr; exit codes 0, 1, 2 and 130 mean things.
+    """Run the command: results go to stdout, words to stderr; every exit code means something.
 
     0: done. 1: it failed, one sentence on stderr says why. 2: asked for in a way that cannot
-    work. 130: interrupted; nothing is half-written.
+    work. 130: interrupted, 143: terminated (SIGTERM); nothing is half-written.
     """
+    signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):  # a name that is not Unicode is shown as an escape
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -63,8 +65,9 @@ def run() -> None:
         raise SystemExit(exit_.exit_code) from None
     except FovealError as error:
         _fail(f"foveal: {error}", error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        _fail("foveal: interrupted; nothing was half-written.", INTERRUPTED)
+    except (KeyboardInterrupt, typer.Abort) as stopped:
+        word, code = _ENDS[isinstance(stopped, _Terminated)]
+        _fail(f"foveal: {word}; nothing was half-written.", code)
     except BrokenPipeError:  # whoever read our output has heard enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
@@ -75,6 +78,14 @@ def run() -> None:
         error.show(sys.stderr)
         raise SystemExit(error.exit_code) from None
     raise SystemExit(0)
+
+
+class _Terminated(KeyboardInterrupt):
+    """Somebody asked this process to end: it tidies up as after Ctrl-C."""
+
+
+def _terminate(_signal: int, _frame: object) -> None:
+    raise _Terminated
 
 
 def _fail(sentence: str, code: int) -> None:

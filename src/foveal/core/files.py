@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from foveal.core.errors import AlreadyThere, DiskFull, NotThere
@@ -73,6 +75,8 @@ def write_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a draft folder that becomes ``path`` when the block ends well, else vanishes.
 
     Missing parents are made. The draft lies beside the target, so the last step is a rename.
+    Drafts of the same target whose writers were killed are removed first: each writer holds a
+    lock on its draft, which falls with its process.
 
     Raises:
         AlreadyThere: if ``path`` exists and ``overwrite`` is not set: before anything is written.
@@ -80,8 +84,12 @@ def write_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     check_free(path, overwrite=overwrite)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.draft")
-    with disk_full_is_said(path):
-        draft.mkdir(parents=True)
+    with disk_full_is_said(path), ExitStack() as held:
+        _sweep(path)
+        while not draft.exists():  # again where a sweeper came between making and locking
+            draft.mkdir(parents=True)
+            with suppress(OSError):  # a disk without locks: its drafts are never swept
+                held.enter_context(_locked(draft, wait=True))
         try:
             yield draft
             for file in draft.rglob("*"):
@@ -97,6 +105,34 @@ def write_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed writers of the folder ``path`` left beside it."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.draft"):
+        with suppress(OSError), _locked(left):  # no lock: its writer lives
+            shutil.rmtree(left)
+    if path.exists():  # else the old folder is all there is
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*.old"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold the lock of a folder; without ``wait`` an ``OSError`` says that another has it.
+
+    Windows has no such locks: there nothing is swept, and a killed writer's draft stays.
+    """
+    if sys.platform == "win32":
+        raise OSError("no locks on folders")
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def check_free(path: Path, *, overwrite: bool = False) -> None:

@@ -117,7 +117,8 @@ def test_a_network_without_a_last_map_has_no_heat_map(tiny: Callable) -> None:
 def test_a_heat_map_comes_with_the_share_it_does_not_explain(
     predictor: Predictor, pixels: np.ndarray
 ) -> None:
-    heat, unexplained = predictor.heat(pixels)
+    logits, heat, unexplained = predictor.looks(pixels)
+    np.testing.assert_array_equal(logits, predictor.logits(pixels))
     assert heat.shape == (5, 5, 5)
     assert heat.dtype == unexplained.dtype == np.float32
     assert np.allclose(unexplained, 0, atol=1e-5)  # all of it lies on the last map

@@ -25,14 +25,19 @@ def test_every_mistake_has_a_heat_map_by_the_graph_or_by_occlusion(
     root = make_photos(tmp_path / "hard", hard=True)
     model = foveal.fit(root, backbone=str(tmp_path / "tiny"), features="last")
     assert model.predictor.has_heat_map is last_is_mean
-    shown = model.test(make_photos(tmp_path / "new", seed=4, hard=True)).report.pictures
+    new = make_photos(tmp_path / "new", seed=4, hard=True)
+    shown = model.test(new).report.pictures
     assert len(shown) > look.OCCLUDED
     assert shown[0].truth != shown[0].answer
     confident = [p.confidence for p in shown if p.truth != p.answer]
     assert confident[0] == max(confident)
     with_map = shown if last_is_mean else shown[: look.OCCLUDED]
     assert all(p.heat is not None and np.ptp(p.heat) > 0 for p in with_map)
-    if not last_is_mean:
+    if last_is_mean:  # each has its own
+        (batch,) = model.predictor.batches(new / p.path for p in shown[:20])
+        heat = model.predictor.looks(batch.pixels)[1]
+        np.testing.assert_allclose([p.heat for p in shown[:20]], heat, atol=1e-5)
+    else:
         assert all(p.heat is None for p in shown[look.OCCLUDED :])
         assert all(p.unexplained is None for p in shown)
 
@@ -45,8 +50,3 @@ def test_what_a_crop_cuts_away_is_shown_when_it_is_much(photos: Path) -> None:
     assert len(cut.examples) == look.EXAMPLES
     assert look.cut_away([(64, 64)] * 6, files, Preprocess(size_px=32)) is None
     assert look.cut_away([], [], Preprocess(size_px=32)) is None
-
-
-def test_no_picture_is_no_gallery(saved: Path) -> None:
-    model = foveal.load(saved)
-    assert look._maps(model.predictor, np.zeros((0, 96, 96, 3), np.uint8), wanted=3) == []

@@ -90,7 +90,7 @@ def test_heat_maps_come_out_of_the_graph_where_features_have_a_place(
     loaded = foveal.load(tmp_path / "m")
     assert loaded.predictor.has_heat_map
     (batch,) = loaded.predictor.batches([photos / "dots" / "00.png"])
-    heat, unexplained = loaded.predictor.heat(batch.pixels)
+    _, heat, unexplained = loaded.predictor.looks(batch.pixels)
     assert heat.shape[0] == 1
     assert heat.std() > 0
     assert 0 <= unexplained[0] <= 1

@@ -72,15 +72,17 @@ class Predictor:
         """Return probabilities (N, K) float32 for uint8 (N, S, S, 3)."""
         return self._run([PROBABILITIES], pixels)[0]
 
-    def heat(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return where the evidence for the answer lies, and the share that has no place.
+    def looks(
+        self, pixels: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Return the logits and where the evidence for the answer lies, from one run.
 
         Returns:
-            Heat maps (N, G, G) float32, signed, over the square the network saw; and the
-            unexplained shares (N,) float32 in [0, 1].
+            Logits (N, K) float32, temperature included; heat maps (N, G, G) float32, signed, over
+            the square the network saw; and the shares (N,) float32 that have no place, in [0, 1].
         """
-        heat, unexplained = self._run([HEAT_MAP, UNEXPLAINED], pixels)
-        return heat, unexplained
+        logits, heat, unexplained = self._run([LOGITS, HEAT_MAP, UNEXPLAINED], pixels)
+        return logits, heat, unexplained
 
     def batches(self, files: Iterable[Path]) -> Iterator[Batch]:
         """Yield the files' pixels in batches, decoded beside the network."""

@@ -86,6 +86,8 @@ class _Answers:
 
     rows: list[int] = field(default_factory=list)
     probabilities: list[NDArray[np.float64]] = field(default_factory=list)
+    heat: list[NDArray[np.float32]] = field(default_factory=list)
+    unexplained: list[NDArray[np.float32]] = field(default_factory=list)
     baseline: list[NDArray[np.float64]] = field(default_factory=list)
     broken: list[tuple[int, str]] = field(default_factory=list)
 
@@ -129,7 +131,10 @@ def judge_model(
         )
     files = [scored.file(path) for path in scored.paths]
     with clock("pictures"):
-        shown = pictures(model.predictor, predictions, files, listener)
+        maps = None
+        if answers.heat:
+            maps = np.concatenate(answers.heat), np.concatenate(answers.unexplained)
+        shown = pictures(model.predictor, predictions, files, maps, listener)
     seconds = clock.seconds["answers"]
     cost = Cost(
         seconds={**_fit_seconds(model), **{f"test: {k}": v for k, v in clock.seconds.items()}},
@@ -171,7 +176,7 @@ def _answers(model: Tested, scored: Manifest, listener: Listener) -> _Answers:
         if not len(batch.pixels):
             continue
         out.rows.extend(batch.rows.tolist())
-        logits_NK = model.predictor.logits(batch.pixels)
+        logits_NK = _look(model.predictor, batch.pixels, out)
         out.probabilities.append(softmax(logits_NK))
         if head is not None and plain is not None:
             features_ND = plain.embed(batch.pixels, [LAST])[LAST]
@@ -180,6 +185,18 @@ def _answers(model: Tested, scored: Manifest, listener: Listener) -> _Answers:
     if not out.rows:
         raise BadData(f"None of the {len(scored)} pictures could be read.")
     return out
+
+
+def _look(
+    predictor: Predictor, pixels: NDArray[np.uint8], out: _Answers
+) -> NDArray[np.float32]:
+    """Return the logits, and keep where the network looked: the report shows some of it."""
+    if not predictor.has_heat_map:
+        return predictor.logits(pixels)
+    logits_NK, heat_NGG, unexplained_N = predictor.looks(pixels)
+    out.heat.append(heat_NGG)
+    out.unexplained.append(unexplained_N)
+    return logits_NK
 
 
 def _broken(

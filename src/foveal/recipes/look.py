@@ -26,8 +26,15 @@ MUCH = 0.1  # of the area: a crop that cuts away more on the mean is shown
 EXAMPLES = 4
 
 
+Maps = tuple[NDArray[np.float32], NDArray[np.float32]]  # heat (N, G, G), unexplained (N,)
+
+
 def pictures(
-    predictor: Predictor, predictions: Predictions, files: Sequence[Path], listener: Listener
+    predictor: Predictor,
+    predictions: Predictions,
+    files: Sequence[Path],
+    maps: Maps | None,
+    listener: Listener,
 ) -> tuple[Picture, ...]:
     """Return the pictures a reader learns most from, the most confident mistakes first.
 
@@ -35,6 +42,8 @@ def pictures(
         predictor: of the model that was judged.
         predictions: its answers to N images.
         files: N, where they lie.
+        maps: where the network looked at each; None where it cannot tell, and parts of the
+            pictures have to be covered to find out.
         listener: hears the progress.
     """
     confidence_N = predictions.probabilities.max(axis=1)
@@ -42,9 +51,12 @@ def pictures(
     shown: list[Picture] = []
     for batch in predictor.batches(files[row] for row in rows):
         taken = [rows[i] for i in batch.rows.tolist()]
-        maps = _maps(predictor, batch.pixels, wanted=OCCLUDED - len(shown))
         for position, row in enumerate(taken):
-            heat, unexplained = maps[position] if position < len(maps) else (None, None)
+            heat, unexplained = None, None
+            if maps is not None:
+                heat, unexplained = maps[0][row], float(np.clip(maps[1][row], 0, 1))
+            elif len(shown) < OCCLUDED:
+                heat = occlusion(predictor.logits, batch.pixels[position])
             shown.append(
                 Picture(
                     path=predictions.paths[row],
@@ -58,19 +70,6 @@ def pictures(
             )
         listener.progress("looking", len(shown), len(rows))
     return tuple(shown)
-
-
-def _maps(
-    predictor: Predictor, pixels: NDArray[np.uint8], *, wanted: int
-) -> list[tuple[NDArray[np.float32] | None, float | None]]:
-    """Return a heat map for each picture, or by occlusion for the first ``wanted``."""
-    if not len(pixels):
-        return []
-    if predictor.has_heat_map:
-        heat, unexplained = predictor.heat(pixels)
-        shares = np.clip(unexplained, 0, 1)
-        return [(one, float(share)) for one, share in zip(heat, shares, strict=True)]
-    return [(occlusion(predictor.logits, one), None) for one in pixels[: max(wanted, 0)]]
 
 
 def cut_away(

@@ -94,11 +94,31 @@ def test_a_typo_in_a_base_install_names_what_can_be_used(
     cached: Path, tiny: BackboneSettings
 ) -> None:
     expected = (
-        r"'test_resnot' is not in the cache \(classical, test_resnet can be used\), and exporting "
-        r"it needs the extra 'train'\. Run: pip install 'foveal\[train\]'"
+        r"'test_resnot' is neither built in nor in the cache \(classical, test_resnet can be used; "
+        r"is it spelled right\?\), and exporting it needs the extra 'train'\. "
+        r"Run: pip install 'foveal\[train\]'"
     )
     with pytest.raises(MissingExtra, match=expected):
         pick(replace(tiny, backbone="test_resnot"))
+
+
+@pytest.mark.usefixtures("base_install", "cached")
+def test_a_bare_name_finds_the_only_export_of_that_name() -> None:
+    heard = Listening()
+    backbone = pick(BackboneSettings(backbone="test_resnet"), heard)
+    assert backbone.spec.preprocess.size_px == 64
+    assert "test_resnet is taken from the cache as it was exported from" in heard.sentences[0]
+
+
+@pytest.mark.usefixtures("base_install")
+def test_a_bare_name_is_never_guessed_between_two_exports_nor_where_more_was_said(
+    cached: Path,
+) -> None:
+    with pytest.raises(NotThere, match="of other weights, arguments or sizes, not of these"):
+        pick(BackboneSettings(backbone="test_resnet", size_px=96))
+    shutil.copytree(cached, cached.with_name("test_resnet-another"))
+    with pytest.raises(NotThere, match="of other weights, arguments or sizes, not of these"):
+        pick(BackboneSettings(backbone="test_resnet"))
 
 
 def test_a_weights_file_that_is_not_there_comes_before_everything(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_promise_of_an_unknown_number_is_passed_over() -> None:
     [
         (0.99, "too sure of itself: it is 99.0 % sure and 90.0 % right"),
         (0.60, "right more often than it says: it is 60.0 % sure and 90.0 % right"),
-        (0.905, "can be taken at its word"),
+        (0.905, "do not contradict its confidence"),
     ],
 )
 def test_calibration_is_said_in_words(confidence: float, verdict: str) -> None:

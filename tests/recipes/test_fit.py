@@ -139,7 +139,7 @@ def test_a_val_part_that_was_given_is_what_choices_are_made_on(
     make_photos(tmp_path / "set" / "val", seed=1, count=4)
     make_photos(tmp_path / "set" / "test", seed=2, count=3)
     one = fitted(tmp_path / "set")
-    assert one.how == "On the 12 pictures of the val part"
+    assert one.how == "On the val part,"
     assert len(one.choice.rows) == 12
     parts = sorted(one.prepared.parts.values())
     assert parts == ["test"] * 9 + ["train"] * 30 + ["val"] * 12

@@ -156,3 +156,39 @@ def test_a_folder_whose_name_is_no_unicode_can_be_fitted_saved_and_tested(
     assert run["settings"]["data"] == str(root)
     judge_and_save(JudgeOrder.from_options(root, {}), tmp_path / "m", None, listener=SILENT)
     assert (tmp_path / "m.run" / "report.html").is_file()
+
+
+def test_a_test_makes_groups_as_the_fit_did_and_says_so(
+    cli: Callable, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "m"
+    fitted = ["fit", photos, "-o", out, "--backbone", "classical", "--group-pattern", r"(.)\.png"]
+    assert cli(*fitted).code == 0
+    done = cli("test", out, photos, "--json")
+    assert "Groups are made as for the fit: --group-pattern '(.)\\\\.png'" in done.err
+    assert json.loads(done.out)["groups"] > 1
+    other = cli("test", out, photos, "--group-pattern", r"^(..)")
+    assert "Groups are made as for the fit" not in other.err
+
+
+def test_a_test_without_the_groups_of_the_fit_is_told_to_be_too_sure(
+    photos: Path, heard: Callable
+) -> None:
+    data = foveal.read(photos, group_pattern=r"(.)\.png")
+    model = foveal.fit(data, backbone="classical")
+    listener = heard()
+    model.test(photos, listener=listener)
+    assert any("the intervals are too narrow" in sentence for sentence in listener.sentences)
+    listener = heard()
+    model.test(data, listener=listener)
+    assert not any("too narrow" in sentence for sentence in listener.sentences)
+
+
+def test_parts_without_a_test_part_are_said_to_hold_nothing_out(
+    cli: Callable, make_photos: Callable, tmp_path: Path
+) -> None:
+    for seed, name in enumerate(("train", "val")):
+        make_photos(tmp_path / "set" / name, seed=seed, count=5)
+    words = ["fit", tmp_path / "set", "-o", tmp_path / "m", "--backbone", "classical"]
+    assert "and a val part, which it is chosen by, but no test part" in cli(*words).err
+    assert cli("test", tmp_path / "m", tmp_path / "set").code == 1

@@ -10,7 +10,7 @@ from foveal.backbone import store
 from foveal.backbone.hub import hub_answers
 from foveal.backbone.running import OnnxBackbone
 from foveal.backbone.settings import TORCHVISION, BackboneSettings
-from foveal.core.errors import MissingExtra, OutOfRange
+from foveal.core.errors import MissingExtra, NotThere, OutOfRange
 from foveal.core.files import check_exists
 from foveal.core.listener import SILENT, Listener
 from foveal.core.table import Table
@@ -62,7 +62,10 @@ def pick(
         backbone = _from_path(Path(name), settings, threads)
     else:
         folder = store.cached_folder(settings)
-        if not folder.is_dir():
+        if not folder.is_dir() and (only := _the_only(settings)):
+            folder = only.folder
+            listener.say(f"{name} is taken from the cache as it was exported from {only.weights}.")
+        elif not folder.is_dir():
             _export(settings, folder, listener)
         backbone = store.load(folder, threads=threads)
     for sentence in backbone.spec.assumed:
@@ -76,7 +79,8 @@ def default_backbone() -> tuple[str, str]:
     ``mobilenetv2_100`` if its export from the hub is in the cache, or can be made now (the extra
     ``train`` is installed and the hub answers within two seconds); else ``classical``.
     """
-    if store.cached_folder(BackboneSettings(backbone=DEFAULT)).is_dir():
+    settings = BackboneSettings(backbone=DEFAULT)
+    if store.cached_folder(settings).is_dir() or _the_only(settings):
         return DEFAULT, f"No backbone was named: {DEFAULT} is in the cache and is used."
     if missing := _missing():
         return (
@@ -91,6 +95,20 @@ def default_backbone() -> tuple[str, str]:
             "and the hub with its weights does not answer.",
         )
     return DEFAULT, f"No backbone was named: {DEFAULT} is fetched from the hub."
+
+
+def _the_only(settings: BackboneSettings) -> store.Kept | None:
+    """Return the one export in the cache that a bare name can mean where none can be made anew.
+
+    So a network that was exported from a weights file is found by its name afterwards. Two of
+    one name (other weights, other arguments) are never guessed between.
+    """
+    if settings != BackboneSettings(backbone=settings.backbone):
+        return None
+    named = [kept for kept in store.kept() if kept.name == settings.backbone]
+    if len(named) != 1 or not (_missing() or not hub_answers()):
+        return None
+    return named[0]
 
 
 def _is_path(name: str) -> bool:
@@ -128,10 +146,16 @@ def _export(settings: BackboneSettings, folder: Path, listener: Listener) -> Non
     """
     name = settings.backbone
     if _missing():
-        there = sorted({kept.name for kept in store.kept()} | {"classical"})
+        kept = store.kept()
+        there = ", ".join(sorted({one.name for one in kept} | {"classical"}))
+        if name in {one.name for one in kept}:
+            raise NotThere(
+                f"The cache holds {name} of other weights, arguments or sizes, not of these.",
+                hint="Say them as they were said when it was exported; `foveal cache` shows them.",
+            )
         raise MissingExtra(
-            f"The backbone {name!r} is not in the cache ({', '.join(there)} can be used), "
-            "and exporting it",
+            f"The backbone {name!r} is neither built in nor in the cache ({there} can be used; "
+            "is it spelled right?), and exporting it",
             "train",
         )
     from foveal.backbone.torch_export import export

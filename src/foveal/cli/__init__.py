@@ -12,7 +12,7 @@ import typer
 
 from foveal.cli.bring import bring
 from foveal.cli.cache import cache
-from foveal.cli.console import plain
+from foveal.cli.console import in_flags, plain
 from foveal.cli.demo import demo
 from foveal.cli.doctor import doctor
 from foveal.cli.fit import fit
@@ -89,5 +89,5 @@ def _terminate(_signal: int, _frame: object) -> None:
 
 
 def _fail(sentence: str, code: int) -> None:
-    print(plain(sentence), file=sys.stderr, flush=True)  # noqa: T201 — the last word
+    print(plain(in_flags(sentence)), file=sys.stderr, flush=True)  # noqa: T201 — the last word
     raise SystemExit(code) from None

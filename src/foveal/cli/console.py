@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 import unicodedata
@@ -17,6 +18,19 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No words or progress on stderr.")]
+
+
+_FLAG = {
+    **{f"{what}_column": f"{what}-column" for what in ("path", "label", "group", "part")},
+    **{f"group_{what}": f"group-{what}" for what in ("pattern", "level", "scope")},
+    "test_share": "test-share",
+    "max_broken": "max-broken",
+    "class_weights": "class-weights",
+    "size_px": "size",
+    "model_args": "model-arg",
+}
+_OPTIONS = " (in the options)"  # as settings say where a value came from
+_SETTING = re.compile(rf"(?<![\w/.\\-])({'|'.join(_FLAG)})(?![\w/]|\.\w)( ?= ?)?")
 
 
 class Console:
@@ -36,7 +50,7 @@ class Console:
         """Print one sentence to stderr, above the bars."""
         if self.quiet:
             return
-        sentence = plain(sentence)
+        sentence = plain(in_flags(sentence))
         if self._progress is not None:
             self._progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -96,6 +110,22 @@ def plain(text: str) -> str:
     'a\\x1b[2Jb'
     """
     return "\n".join(_escaped(line, "Cs", "Cc") for line in text.split("\n"))
+
+
+def in_flags(sentence: str) -> str:
+    """Return a sentence with settings by the names that a command line has for them.
+
+    What is said of a settings file keeps the names that stand in the file.
+
+    >>> in_flags("group_level = 0 cannot work. Say group_scope=all.")
+    '--group-level 0 cannot work. Say --group-scope all.'
+    >>> in_flags("photos/test_share/1.jpg is left out")
+    'photos/test_share/1.jpg is left out'
+    """
+    if "(in " in sentence.replace(_OPTIONS, ""):
+        return sentence
+    sentence = sentence.replace(_OPTIONS, "")
+    return _SETTING.sub(lambda found: f"--{_FLAG[found[1]]}{' ' if found[2] else ''}", sentence)
 
 
 def _escaped(text: str, *categories: str) -> str:

@@ -108,6 +108,11 @@ def fit_classifier(
             settings=settings.probe,
             listener=listener,
         )
+    best = choice.chosen
+    listener.say(
+        f"{rows.how} log loss prefers {best.head} over {' + '.join(best.blocks)}, "
+        f"strength {best.strength:.2g}."
+    )
     with clock("final fit"):
         cool = temperature(choice.logits, rows.labels_N[choice.rows])
         head = _final(rows, prepared, choice, settings).cooled(cool)
@@ -217,7 +222,7 @@ def _pairs(
 ) -> tuple[tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...], str]:
     """Return (rows to fit on, rows held out): the val part where one was given, else folds."""
     if len(val):
-        return ((train, val),), f"On the {len(val)} pictures of the val part"
+        return ((train, val),), "On the val part,"
     count = min(settings.probe.folds_of(len(labels_N)), len(units))
     if count < 2:
         raise BadData(

@@ -113,6 +113,7 @@ def judge_model(
         )
         tell(scanned, listener)
         scored, left_out = _unseen(model, scanned, listener)
+        _tell_groups(model, scored, listener)
         labels_N = _labels(model, scored)
     with clock("answers"):
         answers = _answers(model, scored, listener)
@@ -153,9 +154,13 @@ def _unseen(model: Tested, data: Manifest, listener: Listener) -> tuple[Manifest
     rows = [row for row, part in enumerate(known) if part in {None, "test"}]
     left_out = len(known) - len(rows)
     if not rows:
+        chosen = known.count("val")
+        also = f" and chosen by the other {chosen}" if chosen else ""
         raise BadData(
-            f"The model was trained on all {len(known)} pictures of {data.source or data.root}.",
-            hint="Test it on others, or hold some out: `foveal fit --test-share 0.2`.",
+            f"None of the {len(known)} pictures of {data.source or data.root} can be scored: the "
+            f"model was trained on {len(known) - chosen} of them{also}.",
+            hint="Test it on others; where the data names its parts, add a test part, else "
+            "`foveal fit` holds a share of it out (--test-share).",
         )
     if left_out:
         listener.say(
@@ -163,6 +168,17 @@ def _unseen(model: Tested, data: Manifest, listener: Listener) -> tuple[Manifest
             f"on them. {len(rows)} are scored."
         )
     return data.rows(rows), left_out
+
+
+def _tell_groups(model: Tested, scored: Manifest, listener: Listener) -> None:
+    """Say when a model was fitted on groups and the test knows of none."""
+    data = model.bundle.card.get("data") or {}
+    if data.get("grouped") and scored.table["group"].null_count() == len(scored):
+        how = f" ({data['grouping']})" if data.get("grouping") else ""
+        listener.say(
+            f"The model was fitted on groups of pictures{how}, the test is not told of any: every "
+            "picture counts as its own, and where they are not, the intervals are too narrow."
+        )
 
 
 def _answers(model: Tested, scored: Manifest, listener: Listener) -> _Answers:
@@ -187,9 +203,7 @@ def _answers(model: Tested, scored: Manifest, listener: Listener) -> _Answers:
     return out
 
 
-def _look(
-    predictor: Predictor, pixels: NDArray[np.uint8], out: _Answers
-) -> NDArray[np.float32]:
+def _look(predictor: Predictor, pixels: NDArray[np.uint8], out: _Answers) -> NDArray[np.float32]:
     """Return the logits, and keep where the network looked: the report shows some of it."""
     if not predictor.has_heat_map:
         return predictor.logits(pixels)

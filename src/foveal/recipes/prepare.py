@@ -45,6 +45,7 @@ def prepare(data: Manifest, settings: PrepareSettings, listener: Listener) -> Pr
     key = split_key(manifest, test_share=settings.test_share, seed=settings.seed)
     kept = remembered(key, listener=listener)
     parts = split(manifest, test_share=settings.test_share, seed=settings.seed, kept=kept)
+    _tell_parts(manifest, parts, settings, listener)
     by_prefix = parts_by_prefix(manifest, parts)
     try:
         remember(key, by_prefix)
@@ -55,6 +56,19 @@ def prepare(data: Manifest, settings: PrepareSettings, listener: Listener) -> Pr
         )
     manifest = _learnable(manifest, parts.train)
     return Prepared(manifest=manifest, split=parts, units=units_of(manifest), parts=by_prefix)
+
+
+def _tell_parts(
+    manifest: Manifest, parts: Split, settings: PrepareSettings, listener: Listener
+) -> None:
+    """Say when a test of this model needs other pictures than these."""
+    named = manifest.table["part"].null_count() < len(manifest)
+    if named and settings.test_share and not len(parts.test):
+        val = " and a val part, which it is chosen by," if len(parts.val) else " part"
+        listener.say(
+            f"The data names a train{val} but no test part, and nothing else is held out of data "
+            "that names its parts: test the model on other pictures."
+        )
 
 
 def tell(manifest: Manifest, listener: Listener) -> None:

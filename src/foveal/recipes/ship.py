@@ -109,6 +109,7 @@ def _data(fitted: Fitted) -> dict[str, Any]:
     return {
         "images": images,
         "per_class": per_class,
+        "grouping": prepared.manifest.grouping,
         "grouped": prepared.manifest.table["group"].null_count() < len(prepared.manifest),
         "sha256": hashlib.sha256(lines).hexdigest(),
         "broken": len(fitted.broken)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -254,7 +254,7 @@ def judge_and_save(
     if (beside / RUN).is_file() and (run := read_run(beside)).get(SELF) == model.bundle.card[SELF]:
         model.run = run
     check_exists(order.data, "dataset")
-    data = read(order.data, settings=order.read)
+    data = read(order.data, settings=_grouped_as_fitted(order.read, model, listener))
     judged = judge_model(model.tested, data, order.judge, listener)
     page, numbers = judged.html(), to_json(judged.to_mapping())
     fresh = not target.exists()
@@ -266,6 +266,25 @@ def judge_and_save(
             shutil.rmtree(target, ignore_errors=True)
         raise
     return Reported(judged=judged, folder=target)
+
+
+def _grouped_as_fitted(read: ReadSettings, model: Model, listener: Listener) -> ReadSettings:
+    """Return the reading of a test with the pattern or level of the fit, where it names none.
+
+    A group column needs no such care: its name is guessed, or said to be missing.
+    """
+    asked = (read.group_column, read.group_pattern, read.group_level)
+    before = (model.run.get("settings") or {}).get("read") or {}
+    same = {
+        name: before[name]
+        for name in ("group_pattern", "group_level", "group_scope")
+        if before.get(name) is not None
+    }
+    if not same or any(value is not None for value in asked):
+        return read
+    with_groups = replace(read, **same)
+    listener.say(f"Groups are made as for the fit: {with_groups.grouping}.")
+    return with_groups
 
 
 def _percent(share: float | None) -> str:

@@ -170,10 +170,6 @@ def choose(  # noqa: PLR0913 — the first six say what the data are, two how to
         everywhere = Field(blocks, folds, settings.class_weights)
         winner = everywhere.trial(winner.head, winner.blocks, near, told)
     chosen = _row(winner, chosen=True)
-    listener.say(
-        f"Chosen by out-of-fold log loss: {chosen.head} over {' + '.join(chosen.blocks)}, "
-        f"strength {chosen.strength:.2g}."
-    )
     return Choice(
         chosen=chosen,
         rows_table=tuple(_row(trial, chosen=n == number) for n, trial in enumerate(trials)),

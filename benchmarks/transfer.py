@@ -1,6 +1,6 @@
 """Claim: the frozen-backbone job takes a fraction of the time it takes by hand, as accurately.
 
-The job: 320 photographs to learn from, 160 to answer, two classes, the same pictures and weights
+The job: 400 photographs to learn from, 100 to answer, two classes, the same pictures and weights
 for everyone. Foveal (`foveal fit`, then `foveal predict`) against what a user would pick instead:
 fastai, a PyTorch loop and Keras for ten epochs, and scikit-learn on timm features computed once.
 Also counted: Foveal with `foveal test` for `predict`, whose report has intervals, baselines and
@@ -236,8 +236,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--n", type=int, default=3, help="rounds")
     parser.add_argument("--peers", nargs="+", choices=JOBS, default=list(JOBS), metavar="PEER")
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--train", type=int, default=320, help="photographs to learn from")
-    parser.add_argument("--test", type=int, default=160, help="photographs to score")
+    parser.add_argument("--train", type=int, default=400, help="photographs to learn from")
+    parser.add_argument("--test", type=int, default=100, help="photographs to score")
     parser.add_argument("--environments", type=Path, default=ROOT / ".venv-peers")
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/…json")
     return parser.parse_args()

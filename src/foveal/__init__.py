@@ -37,10 +37,13 @@ def read(path: str | Path, **settings: Any) -> Manifest:
         NotThere: if the path, or a column that was named, does not exist.
         BadData: if no labelled picture is found, or labels contradict each other.
     """
+    from foveal.core.errors import OutOfRange
     from foveal.core.settings import from_mapping
     from foveal.data.readers import read as read_any
     from foveal.data.reading import ReadSettings
 
+    if not isinstance(path, (str, Path)) or not str(path).strip():
+        raise OutOfRange("path", path, "the path of a folder or a table")
     return read_any(Path(path), settings=from_mapping(ReadSettings, settings, where="foveal.read"))
 
 
@@ -58,12 +61,16 @@ def fit(data: Manifest | str | Path, *, listener: Listener | None = None, **sett
         UnknownName, OutOfRange: for a setting that does not exist or cannot work.
         BadData: where there is nothing to learn from.
     """
+    from foveal.core.errors import OutOfRange
     from foveal.core.listener import SILENT
+    from foveal.data.manifest import Manifest
     from foveal.data.reading import ReadSettings
     from foveal.recipes.orders import fit_settings
     from foveal.recipes.story import FitOrder, fit_model, fit_order
 
     wanted = fit_settings(settings, where="foveal.fit")
+    if not isinstance(data, (str, Path, Manifest)) or data == "":
+        raise OutOfRange("data", data, "a path, or what foveal.read returned")
     if isinstance(data, (str, Path)):
         order = FitOrder(data=Path(data).expanduser(), read=ReadSettings(), fit=wanted)
         return fit_order(order, listener or SILENT)

@@ -477,3 +477,13 @@ def test_a_disk_that_fills_up_is_told_where_no_disk_can_be_mounted(
     monkeypatch.setattr(Path, "write_bytes", full)
     words = ["fit", photos, "-o", tmp_path / "m", "--backbone", "classical"]
     assert "No space is left on the disk" in refused(1, *words)
+
+
+def test_a_report_is_never_written_into_the_model_or_the_photographs(
+    refused: Callable, saved: Path, photos: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(saved, tmp_path / "m")
+    shutil.copytree(photos, tmp_path / "photos")
+    for out in ("m", "photos", "photos/new"):
+        words = ["test", tmp_path / "m", tmp_path / "photos", "-o", tmp_path / out]
+        assert "a folder outside of" in refused(2, *words)

@@ -30,7 +30,7 @@ def test_it_renders_fits_tests_saves_and_predicts(
     said = cli("demo")
     assert said.code == 0, said.err
     assert {path.name for path in (tmp_path / "demo").iterdir()} == {"set", "model", "model.run"}
-    assert "Right answers" in said.out
+    assert "Accuracy (top-1)" in said.out
     report = tmp_path / "demo" / "model.run" / "report.html"
     assert said.out.splitlines()[-1] == f"The report: {report.as_uri()}"
     assert report.is_file()

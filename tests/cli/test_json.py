@@ -70,7 +70,7 @@ def test_a_test_tells_every_metric_with_its_interval(cli: Callable, commands: di
 def test_the_same_numbers_are_told_to_people(cli: Callable, commands: dict) -> None:
     said = cli(*commands["test"])
     first = said.out.splitlines()[1]
-    assert first.startswith("Right answers  ")
+    assert first.startswith("Accuracy (top-1)  ")
     assert "100.0\u00a0%" in first
     assert said.out.splitlines()[-1].startswith("Report: ")
     assert "nan" not in said.out.lower().split()

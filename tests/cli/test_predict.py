@@ -139,7 +139,7 @@ def test_a_hostile_name_stays_one_answer_in_every_format(
     assert "\x1b" not in text.out
     assert json.loads(cli("predict", saved, name, "--json").out)["path"] == name
     rows = list(csv.reader(io.StringIO(cli("predict", saved, name, "--csv").out)))
-    assert rows[0] == ["path", "label", "probability", "error", "further"]
+    assert rows[0] == ["path", "label", "probability", "error"]
     assert [row[:2] for row in rows[1:]] == [[f"'{name}" if name[0] == "=" else name, "grid"]]
 
 
@@ -176,7 +176,9 @@ def test_csv_lists_further_classes_and_reasons(cli: Callable, saved: Path, photo
     said = cli("predict", saved, photos / "dots" / "00.png", "gone.png", "--csv", "--top", 2)
     good, broken = csv.DictReader(io.StringIO(said.out))
     assert float(good["probability"]) > 0.5
-    assert good["further"].startswith(("grid=", "waves="))
+    assert good["label2"] in {"grid", "waves"}
+    assert 0 < float(good["probability2"]) < float(good["probability"])
+    assert broken["label2"] == broken["probability2"] == ""
     assert (broken["label"], broken["error"]) == ("", "the file is not there")
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+import foveal
 from foveal.core.errors import FovealError
 
 
@@ -69,3 +72,15 @@ def test_the_module_runs_as_the_command_does() -> None:
     assert done.returncode == 2
     assert "No such option: --jsn" in done.stderr
     assert done.stderr.startswith("Usage: foveal doctor")
+
+
+def test_the_version_is_said(cli: Callable) -> None:
+    assert cli("--version").out == f"foveal {foveal.__version__}\n"
+
+
+def test_a_closed_standard_output_is_no_accident(saved: Path, photos: Path) -> None:
+    words = [sys.executable, "-m", "foveal", "predict", str(saved), str(photos / "dots"), "--json"]
+    done = subprocess.run(
+        ["sh", "-c", f"{shlex.join(words)} >&-"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

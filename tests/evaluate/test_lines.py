@@ -45,7 +45,7 @@ def test_a_metric_without_a_number_has_no_row() -> None:
 
 def test_values_are_the_judgements() -> None:
     found = judgement()
-    right = next(row for row in lines(found) if row[0] == "Right answers")
+    right = next(row for row in lines(found) if row[0] == "Accuracy (top-1)")
     assert right[1] == f"{100 * found.metrics['top1'].value:.1f}\xa0%"
     loss = next(row for row in lines(found) if row[0] == "Log loss")
     low, high = found.metrics["log_loss"].low, found.metrics["log_loss"].high

@@ -155,7 +155,7 @@ class TestNumbers:
         text = Page(render(report)).text
         for sentence in report.judgement.sentences:
             assert " ".join(sentence.split()) in text
-        for label in ("Right answers", "ROC-AUC", "Log loss", "Calibration error"):
+        for label in ("Accuracy (top-1)", "ROC-AUC", "Log loss", "Calibration error"):
             assert label in text
         for words in ("Always the commonest class", "Promised by cross-validation"):
             assert words in text

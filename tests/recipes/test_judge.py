@@ -206,3 +206,47 @@ def test_a_folder_whose_name_is_no_unicode_gives_a_report(
     from foveal.core.settings import to_json
 
     to_json(judged.to_mapping()).decode("utf-8")
+
+
+def test_copies_of_a_picture_count_once(
+    saved: Path, make_photos: Callable, tmp_path: Path, heard: Callable
+) -> None:
+    new = make_photos(tmp_path / "new", seed=9, count=4)
+    model = foveal.load(saved)
+    once = model.test(new).judgement
+    for path in sorted(new.glob("*/*.png")):
+        shutil.copy(path, path.with_stem(f"copy of {path.stem}"))
+    listener = heard()
+    twice = model.test(new, listener=listener).judgement
+    assert twice.images == once.images == 12
+    assert twice.metrics["top1"] == once.metrics["top1"]
+    assert "12 copies of pictures are not scored: each picture counts once." in listener.sentences
+
+
+def test_a_picture_in_two_classes_has_no_truth_to_be_scored_by(
+    saved: Path, make_photos: Callable, tmp_path: Path, heard: Callable
+) -> None:
+    new = make_photos(tmp_path / "new", seed=9, count=4)
+    shutil.copy(new / "dots" / "00.png", new / "grid" / "the same.png")
+    listener = heard()
+    judged = foveal.load(saved).test(new, listener=listener)
+    assert judged.judgement.images == 11
+    assert any("1 pictures stand in two classes" in said for said in listener.sentences)
+    shutil.rmtree(new / "waves")
+    for path in [*new.glob("*/0[1-9].png")]:
+        path.unlink()
+    shutil.copy(new / "grid" / "00.png", new / "dots" / "also.png")
+    with pytest.raises(BadData, match="Every picture stands in two classes"):
+        foveal.load(saved).test(new)
+
+
+def test_pictures_that_broke_on_decoding_are_not_counted_as_learnt_from(
+    photos: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(photos, tmp_path / "photos"))
+    file = copy / "dots" / "00.png"
+    file.write_bytes(file.read_bytes()[:-40])  # its header is whole
+    model = foveal.fit(copy, backbone="classical", test_share=0)
+    data = model.bundle.card["data"]
+    assert (data["images"]["train"], data["broken"]) == (59, 1)
+    assert data["per_class"]["train"]["dots"] == 19

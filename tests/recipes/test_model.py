@@ -183,3 +183,22 @@ def test_pixels_of_another_shape_never_reach_the_network(saved: Path) -> None:
     wrong = predictor.Predictor(model.bundle.graph, model.classes, Preprocess(size_px=64, crop=1.0))
     with pytest.raises(Exception, match=r"(?i)dimension|shape"):
         wrong.logits(np.zeros((1, 64, 64, 3), np.uint8))
+
+
+@pytest.mark.parametrize("files", [None, 5, b"", np.zeros((0, 0, 3)), [None], object()])
+def test_what_is_no_path_is_refused_by_its_kind(saved: Path, files: object) -> None:
+    with pytest.raises(OutOfRange, match="a path or a list of paths"):
+        foveal.load(saved).predict(files)  # type: ignore[arg-type]  # on purpose
+
+
+def test_no_classes_are_no_answer(saved: Path, photos: Path) -> None:
+    with pytest.raises(OutOfRange, match="at least 1"):
+        foveal.load(saved).predict(photos / "dots" / "00.png", top=0)
+
+
+@pytest.mark.parametrize("data", [None, 5, [], ""])
+def test_what_is_no_dataset_is_refused(data: object) -> None:
+    with pytest.raises(OutOfRange, match=r"a path, or what foveal\.read returned"):
+        foveal.fit(data, backbone="classical")  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(OutOfRange, match="the path of a folder or a table"):
+        foveal.read(data)  # type: ignore[arg-type]  # on purpose

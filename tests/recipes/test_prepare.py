@@ -100,3 +100,25 @@ def test_what_cannot_be_learnt_is_refused(
             path.unlink()
     with pytest.raises(BadData, match=sentence):
         prepare(foveal.read(copy), PrepareSettings(test_share=0), heard())
+
+
+def test_a_fit_that_is_refused_remembers_nothing(
+    photos: Path, make_photos: Callable, tmp_path: Path, heard: Callable
+) -> None:
+    """Else a folder that was once called `test` would never be trained on again."""
+    root = tmp_path / "set"
+    shutil.copytree(photos, root / "test")
+    with pytest.raises(BadData, match="no picture to train on"):
+        prepare(foveal.read(root), PrepareSettings(), heard())
+    for folder in (root / "test").iterdir():
+        folder.rename(root / folder.name)
+    (root / "test").rmdir()
+    assert len(prepare(foveal.read(root), PrepareSettings(), heard()).split.train) == 48
+
+
+def test_where_holding_out_took_the_pictures_the_way_out_is_said(
+    make_photos: Callable, tmp_path: Path, heard: Callable
+) -> None:
+    root = make_photos(tmp_path / "few", count=2)
+    with pytest.raises(BadData, match=r"one picture to train on.*hold none of them out"):
+        prepare(foveal.read(root), PrepareSettings(test_share=0.5), heard())

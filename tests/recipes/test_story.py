@@ -32,7 +32,7 @@ def test_the_docstring_of_the_package_is_true(
     assert "mobilenetv2_100" in told
     kept: dict = {}
     exec(told.replace("mobilenetv2_100", "classical"), kept)
-    assert "Right answers" in capsys.readouterr().out
+    assert "Accuracy (top-1)" in capsys.readouterr().out
     assert foveal.load("model/").predict("x.jpg").label == "grid"
     assert repr(kept["model"]) == "<Model of 3 classes on classical>"
 

@@ -6,7 +6,8 @@ import io
 import os
 import signal
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -40,8 +41,20 @@ app.command("doctor")(doctor)
 app.command("cache")(cache)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from foveal import __version__
+
+        print(f"foveal {__version__}")  # noqa: T201 — what was asked for
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which it is.")
+    ] = False,
+) -> None:
     """From a folder of photographs to a tested, saved, usable image classifier."""
 
 
@@ -52,11 +65,7 @@ def run() -> None:
     work. 130: interrupted, 143: terminated (SIGTERM); nothing is half-written.
     """
     signal.signal(signal.SIGTERM, _terminate)
-    for stream in (sys.stdout, sys.stderr):  # a name that is not Unicode is shown as an escape
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    if isinstance(sys.stdin, io.TextIOWrapper):  # … and read as it is
-        sys.stdin.reconfigure(errors="surrogateescape")
+    _ready_streams()
     command = typer.main.get_command(app)
     try:  # not `app()`: typer would take Ctrl-C and closed pipes for itself
         with command.make_context("foveal", sys.argv[1:]) as context:
@@ -78,6 +87,16 @@ def run() -> None:
         error.show(sys.stderr)
         raise SystemExit(error.exit_code) from None
     raise SystemExit(0)
+
+
+def _ready_streams() -> None:
+    if sys.stdout is None:  # closed by whoever started us
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 — open until the end
+    for stream in (sys.stdout, sys.stderr):  # a name that is not Unicode is shown as an escape
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdin, io.TextIOWrapper):  # … and read as it is
+        sys.stdin.reconfigure(errors="surrogateescape")
 
 
 class _Terminated(KeyboardInterrupt):

@@ -56,8 +56,9 @@ def predict(
         if not files and sys.stdin.isatty():
             heard.say("Paths are read from standard input, a line each.")
         paths = _paths(files or ["-"])
-        answers = loaded.stream(paths, top=min(top, len(loaded.classes)), listener=heard)
-        right, broken = write(answers)
+        shown = min(top, len(loaded.classes))
+        answers = loaded.stream(paths, top=shown, listener=heard)
+        right, broken = write(answers, shown)
         if broken:
             heard.say(f"{broken} of {right + broken} files could not be read.")
         elif not right:
@@ -77,7 +78,7 @@ def _paths(names: Iterable[str]) -> Iterator[Path]:
             yield Path(name)
 
 
-def _json(answers: Iterable[Answer]) -> tuple[int, int]:
+def _json(answers: Iterable[Answer], _top: int) -> tuple[int, int]:
     counts = [0, 0]
     for answer in answers:
         counts[bool(answer.error)] += 1
@@ -94,21 +95,21 @@ def _json(answers: Iterable[Answer]) -> tuple[int, int]:
     return counts[0], counts[1]
 
 
-def _csv(answers: Iterable[Answer]) -> tuple[int, int]:
+def _csv(answers: Iterable[Answer], top: int) -> tuple[int, int]:
     counts = [0, 0]
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["path", "label", "probability", "error", "further"])
+    more = [f"{name}{n}" for n in range(2, top + 1) for name in ("label", "probability")]
+    writer.writerow(["path", "label", "probability", *more, "error"])
     for answer in answers:
         counts[bool(answer.error)] += 1
-        further = " ".join(f"{label}={p:.6g}" for label, p in answer.top[1:])
-        probability = "" if answer.probability is None else f"{answer.probability:.6g}"
-        row = [answer.path, answer.label or "", probability, answer.error, further]
-        writer.writerow([_cell(text) for text in row])
+        said = [text for label, p in answer.top for text in (label, f"{p:.6g}")]
+        said += [""] * (2 * top - len(said))
+        writer.writerow([_cell(text) for text in (answer.path, *said, answer.error)])
         sys.stdout.flush()
     return counts[0], counts[1]
 
 
-def _text(answers: Iterable[Answer]) -> tuple[int, int]:
+def _text(answers: Iterable[Answer], _top: int) -> tuple[int, int]:
     counts = [0, 0]
     for answer in answers:
         counts[bool(answer.error)] += 1

@@ -79,7 +79,8 @@ def write_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     lock on its draft, which falls with its process.
 
     Raises:
-        AlreadyThere: if ``path`` exists and ``overwrite`` is not set: before anything is written.
+        AlreadyThere: if ``path`` exists and ``overwrite`` is not set: before anything is written,
+            and again at the end, where another writer was faster.
         DiskFull: when there is no room; ``path`` is as it was.
     """
     check_free(path, overwrite=overwrite)
@@ -95,16 +96,34 @@ def write_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             for file in draft.rglob("*"):
                 if file.is_file():
                     _sync(file)
-            if path.exists():
-                old = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
-                path.rename(old)
-                draft.rename(path)
-                shutil.rmtree(old, ignore_errors=True)
+            if overwrite and path.exists():
+                _exchange(draft, path)
             else:
-                draft.rename(path)
+                _claim(draft, path)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
+
+
+def _claim(draft: Path, path: Path) -> None:
+    """Give the draft its name; of two writers the first has it, the second is refused."""
+    try:
+        draft.rename(path)
+    except OSError:
+        check_free(path)
+        raise
+
+
+def _exchange(draft: Path, path: Path) -> None:
+    """Put the draft in the place of a folder, which stays if that fails."""
+    old = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
+    path.rename(old)
+    try:
+        draft.rename(path)
+    except BaseException:
+        old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _sweep(path: Path) -> None:

@@ -193,7 +193,7 @@ def _missing(rows: Rows) -> list[Finding]:
         names = shown(map(repr, lacking))
         if part == "train":
             kind = "untrained-class"
-            rest = f"in train, so never answered and always scored wrong: {names}."
+            rest = f"in train, so never answered, and no test can score it: {names}."
         else:
             _check_shared(parts, part)
             kind = "missing-class"

@@ -17,20 +17,20 @@ class Meaning:
 
 METRICS = {
     "top1": Meaning(
-        "Right answers",
+        "Accuracy (top-1)",
         "Share of the test images whose likeliest class is the true one.",
         in_percent=True,
         on_rail=True,
     ),
     "top5": Meaning(
-        "Right within five",
+        "Top-5 accuracy",
         "The true class is among the five likeliest.",
         in_percent=True,
         on_rail=True,
     ),
     "balanced_accuracy": Meaning(
         "Balanced accuracy",
-        "Right answers when every class counts the same, however many images it has: "
+        "Accuracy when every class counts the same, however many images it has: "
         "the mean of the classes' recall.",
         in_percent=True,
         on_rail=True,

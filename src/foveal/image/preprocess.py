@@ -13,6 +13,7 @@ Shape = Literal["crop", "squash", "pad"]
 Interpolation = Literal["bilinear", "bicubic"]
 
 IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
+_LARGEST = 2048  # pixels a side: above, a batch of feature maps outgrows any ordinary memory
 IMAGENET_STD: RGB = (0.229, 0.224, 0.225)
 
 
@@ -41,8 +42,8 @@ class Preprocess:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        if self.size_px < 16:
-            raise OutOfRange("size_px", self.size_px, "at least 16 pixels")
+        if not 16 <= self.size_px <= _LARGEST:
+            raise OutOfRange("size_px", self.size_px, f"16 to {_LARGEST:,} pixels")
         if not 0 < self.crop <= 1:
             raise OutOfRange("crop", self.crop, "a share in (0, 1]")
         if self.shape not in ("crop", "squash", "pad"):

@@ -274,7 +274,7 @@ def _baseline(
 def _promise(rows: Rows, choice: Choice, cool: float, prepared: Prepared) -> dict[str, Interval]:
     """Return what the held-out rows say of the chosen head, with intervals."""
     paths, ids = rows.manifest.paths, rows.manifest.table["sha256"].to_list()
-    grouped = rows.manifest.table["group"].null_count() < len(rows.manifest)
+    grouped = len(rows.units) < len(rows.labels_N)  # copies of a picture are a group too
     held = choice.rows.tolist()
     predictions = Predictions(
         probabilities=softmax(choice.logits / cool),

@@ -162,12 +162,41 @@ def _unseen(model: Tested, data: Manifest, listener: Listener) -> tuple[Manifest
             hint="Test it on others; where the data names its parts, add a test part, else "
             "`foveal fit` holds a share of it out (--test-share).",
         )
+    once = _once(data, rows, listener)
     if left_out:
         listener.say(
             f"{left_out} of {len(known)} pictures are left out: the model was trained or chosen "
-            f"on them. {len(rows)} are scored."
+            f"on them. {len(once)} are scored."
         )
-    return data.rows(rows), left_out
+    return data.rows(once), left_out
+
+
+def _once(data: Manifest, rows: Sequence[int], listener: Listener) -> list[int]:
+    """Return the rows with each picture once; one that stands in two classes has no truth.
+
+    Copies would be counted as if they were news, and make every interval too narrow.
+
+    Raises:
+        BadData: if no picture is left.
+    """
+    labels, ids = data.table["labels"].to_list(), data.table["sha256"].to_list()
+    first: dict[str, int] = {}
+    contradicted = set()
+    for row in rows:
+        known = first.setdefault(ids[row], row)
+        if labels[known] != labels[row]:
+            contradicted.add(ids[row])
+    if contradicted:
+        examples = ", ".join(data.paths[first[digest]] for digest in sorted(contradicted)[:3])
+        listener.say(
+            f"{len(contradicted)} pictures stand in two classes and are not scored: {examples}."
+        )
+    once = [row for digest, row in first.items() if digest not in contradicted]
+    if copies := len(rows) - len(first):
+        listener.say(f"{copies} copies of pictures are not scored: each picture counts once.")
+    if not once:
+        raise BadData("Every picture stands in two classes.", hint="Take one label of each away.")
+    return once
 
 
 def _tell_groups(model: Tested, scored: Manifest, listener: Listener) -> None:
@@ -281,7 +310,11 @@ def _summary(
     broken: tuple[tuple[str, str], ...],
     left_out: int,
 ) -> DataSummary:
-    trained = (model.bundle.card.get("data") or {}).get("per_class", {})
+    data = model.bundle.card.get("data") or {}
+    trained = data.get("per_class", {})
+    noticed = [f.message for f in scanned.findings if f.kind != "broken"]
+    if unread := data.get("broken"):
+        noticed.append(f"{unread} pictures could not be read when the model was fitted.")
     counts = {
         part: tuple(int(per.get(name, 0)) for name in model.bundle.classes)
         for part, per in trained.items()
@@ -300,7 +333,7 @@ def _summary(
         counts=counts,
         groups={"scored": groups.n_unique()} if len(groups) else {},
         sizes=named,
-        findings=tuple(f.message for f in scanned.findings if f.kind != "broken"),
+        findings=tuple(noticed),
         broken=(*found, *broken),
         left_out=left_out,
         cut_away=cut_away(sizes, files, model.bundle.preprocess),

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foveal.core.errors import BadData
+from foveal.core.errors import BadData, OutOfRange
 from foveal.core.files import write_folder
 from foveal.core.listener import SILENT, Listener
 from foveal.model.bundle import SELF, Bundle, check_replaceable, read_bundle, write_bundle
@@ -77,6 +77,15 @@ class Model:
             files: one path, or several; a folder in a list stands for the pictures in it.
             top: how many classes each answer names.
         """
+        if top < 1:
+            raise OutOfRange("top", top, "at least 1")
+        many = [files] if isinstance(files, (str, Path)) else files
+        if not isinstance(many, (list, tuple)) or not all(
+            isinstance(file, (str, Path)) for file in many
+        ):
+            raise OutOfRange(
+                "files", type(files).__name__, "a path or a list of paths: pictures in files"
+            )
         if isinstance(files, (str, Path)):
             return next(iter(self.predictor.answers([Path(files)], top=top)))
         return list(self.stream([Path(file) for file in files], top=top))

@@ -47,14 +47,15 @@ def prepare(data: Manifest, settings: PrepareSettings, listener: Listener) -> Pr
     parts = split(manifest, test_share=settings.test_share, seed=settings.seed, kept=kept)
     _tell_parts(manifest, parts, settings, listener)
     by_prefix = parts_by_prefix(manifest, parts)
-    try:
-        remember(key, by_prefix)
-    except (DiskFull, OSError) as error:
-        listener.say(
-            f"{error} Which pictures are held out is not remembered on this machine: added ones "
-            "may move some. The model itself knows what it has seen."
-        )
     manifest = _learnable(manifest, parts.train)
+    if manifest.table["part"].null_count() == len(manifest):  # else the data itself remembers
+        try:
+            remember(key, by_prefix)
+        except (DiskFull, OSError) as error:
+            listener.say(
+                f"{error} Which pictures are held out is not remembered on this machine: added "
+                "ones may move some. The model itself knows what it has seen."
+            )
     return Prepared(manifest=manifest, split=parts, units=units_of(manifest), parts=by_prefix)
 
 
@@ -102,11 +103,15 @@ def _learnable(manifest: Manifest, train: NDArray[np.int64]) -> Manifest:
             f"{manifest.source or manifest.root} has no picture to train on.",
             hint="Put some below a folder for each class.",
         )
+    or_all = ", or hold none of them out (test_share=0)" if len(train) < len(manifest) else ""
     if len(there) < 2:
+        seen = {name for names in manifest.table["labels"].to_list() for name in names}
+        left = " to train on: all others are held out" if len(seen) > 1 else ""
         raise BadData(
             f"{manifest.source or manifest.root} has pictures of one class only, "
-            f"{next(iter(there))!r}.",
-            hint="A classifier tells classes apart: add pictures of a second one.",
+            f"{next(iter(there))!r}{left}.",
+            hint="A classifier tells classes apart: add pictures of a second one"
+            f"{or_all if left else ''}.",
         )
     if lonely := [name for name, count in there.items() if count < 2]:
         raise BadData(
@@ -114,6 +119,6 @@ def _learnable(manifest: Manifest, train: NDArray[np.int64]) -> Manifest:
             if len(lonely) == 1
             else f"{len(lonely)} classes have one picture to train on, such as {lonely[0]!r}.",
             hint="At least two are needed to choose by cross-validation: add some, merge the "
-            "class with another, or take it out.",
+            f"class with another, take it out{or_all}.",
         )
     return replace(manifest, classes=tuple(there))

@@ -96,9 +96,11 @@ def _data(fitted: Fitted) -> dict[str, Any]:
     """Return what was learnt from, in numbers; the hash tells two datasets apart."""
     prepared = fitted.prepared
     names = prepared.manifest.table["labels"].to_list()
+    unread = {path for path, _ in fitted.broken}
+    readable = [path not in unread for path in prepared.manifest.paths]
     images, per_class = {}, {}
     for part in ("train", "val", "test"):
-        rows = getattr(prepared.split, part).tolist()
+        rows = [row for row in getattr(prepared.split, part).tolist() if readable[row]]
         counts = dict.fromkeys(prepared.manifest.classes, 0)
         for row in rows:
             for name in names[row]:

@@ -250,6 +250,9 @@ def judge_and_save(
     target = out or beside
     if target.exists() and not target.is_dir():
         raise AlreadyThere(f"{target} is a file.", hint="Name a folder for the report with --out.")
+    for place, what in ((folder, "the model"), (order.data, "the photographs")):
+        if place.is_dir() and target.resolve().is_relative_to(place.resolve()):
+            raise OutOfRange("out", str(target), f"a folder outside of {what}, {place}")
     model = load(folder)
     if (beside / RUN).is_file() and (run := read_run(beside)).get(SELF) == model.bundle.card[SELF]:
         model.run = run

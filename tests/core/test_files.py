@@ -1,0 +1,92 @@
+"""Writing: whole or not at all, and never in another writer's place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from foveal.core import files
+from foveal.core.errors import AlreadyThere
+from foveal.core.files import write_file, write_folder
+
+
+def write(path: Path, text: str, *, overwrite: bool = False) -> None:
+    with write_folder(path, overwrite=overwrite) as draft:
+        (draft / "a").write_text(text)
+
+
+def test_a_folder_is_there_whole_with_missing_parents_and_nothing_beside_it(tmp_path: Path) -> None:
+    write(tmp_path / "new" / "m", "1")
+    assert (tmp_path / "new" / "m" / "a").read_text() == "1"
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["m"]
+
+
+def test_a_block_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), write_folder(tmp_path / "m"):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_second_of_two_writers_is_refused_and_the_first_stands(tmp_path: Path) -> None:
+    def late() -> None:
+        with write_folder(tmp_path / "m") as draft:
+            (draft / "a").write_text("late")
+            write(tmp_path / "m", "early")
+
+    with pytest.raises(AlreadyThere):
+        late()
+    assert (tmp_path / "m" / "a").read_text() == "early"
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_replaced_folder_is_gone_and_one_that_cannot_be_replaced_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "m", "old")
+    rename = Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if ".draft" in self.name:
+            raise PermissionError(self)
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", failing)
+        with pytest.raises(PermissionError):
+            write(tmp_path / "m", "new", overwrite=True)
+    assert (tmp_path / "m" / "a").read_text() == "old"
+    write(tmp_path / "m", "new", overwrite=True)
+    assert (tmp_path / "m" / "a").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_drafts_of_the_dead_are_swept_and_those_of_the_living_and_of_others_are_not(
+    tmp_path: Path,
+) -> None:
+    for name in (".m.0000.draft", ".other.0000.draft"):
+        (tmp_path / name).mkdir()
+    with write_folder(tmp_path / "m") as living:
+        write(tmp_path / "m", "1")
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+            [".other.0000.draft", living.name, "m"]
+        )
+        (living / "a").write_text("2")
+        (tmp_path / "m" / "a").unlink()
+    assert (tmp_path / "m" / "a").read_text() == "2"  # an emptied folder is free again
+
+
+def test_a_file_keeps_what_it_held_when_writing_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "deep" / "numbers.json"
+    write_file(target, b"old")
+
+    def failing(_descriptor: int) -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(files.os, "fsync", failing)
+    with pytest.raises(OSError, match="the disk is gone"):
+        write_file(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in target.parent.iterdir()] == ["numbers.json"]

@@ -62,8 +62,12 @@ def peak_mb() -> float | None:
 
 
 def environment() -> dict[str, str]:
-    """Return the versions of Python and of what computes, as far as it is installed."""
-    found = {"python": platform.python_version(), "machine": platform.machine()}
+    """Return today's date and the versions of Python and of what computes, where installed."""
+    found = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
     for package in PACKAGES:
         try:
             found[package] = version(package)

@@ -143,7 +143,7 @@ def judge_model(
         peak_mb=peak_mb(),
     )
     summary = _summary(model, scanned, scored, named, left_out)
-    report = _report(model, judgement, shown, cost, summary)
+    report = _report(model, judgement, shown, cost, summary, scanned.root.name)
     return Judged(judgement=judgement, report=report)
 
 
@@ -346,11 +346,12 @@ def _report(
     shown: tuple[Picture, ...],
     cost: Cost,
     data: DataSummary,
+    name: str,
 ) -> Report:
     card = model.bundle.card
     backbone = card["backbone"]
     return Report(
-        title=f"{len(model.bundle.classes)} classes on {backbone['name']}",
+        title=f"{name}: {len(model.bundle.classes)} classes on {backbone['name']}",
         judgement=judgement,
         model=ModelFacts(
             backbone=backbone["name"],

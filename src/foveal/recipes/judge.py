@@ -14,7 +14,6 @@ from foveal.backbone.classical import classical
 from foveal.backbone.spec import LAST
 from foveal.core.errors import BadData
 from foveal.core.listener import Listener
-from foveal.data.classes import match_classes
 from foveal.data.finding import Finding
 from foveal.data.manifest import Manifest
 from foveal.data.scan import broken_check, scan
@@ -30,7 +29,6 @@ from foveal.evaluate.report import (
     Picture,
     Report,
 )
-from foveal.model import parts
 from foveal.model.bundle import BASELINE, Bundle
 from foveal.model.classifier import CLASSICAL
 from foveal.model.linear import softmax
@@ -41,6 +39,7 @@ from foveal.recipes.look import cut_away, pictures
 from foveal.recipes.orders import JudgeSettings
 from foveal.recipes.prepare import tell
 from foveal.recipes.ship import read_head
+from foveal.recipes.unseen import labels_of, tell_groups, unseen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -112,9 +111,9 @@ def judge_model(
             data, listener=listener, strict=settings.strict, max_broken=settings.max_broken
         )
         tell(scanned, listener)
-        scored, left_out = _unseen(model, scanned, listener)
-        _tell_groups(model, scored, listener)
-        labels_N = _labels(model, scored)
+        scored, left_out = unseen(model.bundle, scanned, listener)
+        tell_groups(model.bundle, scored, listener)
+        labels_N = labels_of(model.bundle, scored)
     with clock("answers"):
         answers = _answers(model, scored, listener)
     named = _broken(scored, answers.broken, settings, len(scanned))
@@ -145,69 +144,6 @@ def judge_model(
     summary = _summary(model, scanned, scored, named, left_out)
     report = _report(model, judgement, shown, cost, summary, scanned.root.name)
     return Judged(judgement=judgement, report=report)
-
-
-def _unseen(model: Tested, data: Manifest, listener: Listener) -> tuple[Manifest, int]:
-    """Return the rows that may be scored, and how many were left out."""
-    seen = model.bundle.seen
-    known = [seen.get(sha[: parts.PREFIX]) for sha in data.table["sha256"].to_list()]
-    rows = [row for row, part in enumerate(known) if part in {None, "test"}]
-    left_out = len(known) - len(rows)
-    if not rows:
-        chosen = known.count("val")
-        also = f" and chosen by the other {chosen}" if chosen else ""
-        raise BadData(
-            f"None of the {len(known)} pictures of {data.source or data.root} can be scored: the "
-            f"model was trained on {len(known) - chosen} of them{also}.",
-            hint="Test it on others; where the data names its parts, add a test part, else "
-            "`foveal fit` holds a share of it out (--test-share).",
-        )
-    once = _once(data, rows, listener)
-    if left_out:
-        listener.say(
-            f"{left_out} of {len(known)} pictures are left out: the model was trained or chosen "
-            f"on them. {len(once)} are scored."
-        )
-    return data.rows(once), left_out
-
-
-def _once(data: Manifest, rows: Sequence[int], listener: Listener) -> list[int]:
-    """Return the rows with each picture once; one that stands in two classes has no truth.
-
-    Copies would be counted as if they were news, and make every interval too narrow.
-
-    Raises:
-        BadData: if no picture is left.
-    """
-    labels, ids = data.table["labels"].to_list(), data.table["sha256"].to_list()
-    first: dict[str, int] = {}
-    contradicted = set()
-    for row in rows:
-        known = first.setdefault(ids[row], row)
-        if labels[known] != labels[row]:
-            contradicted.add(ids[row])
-    if contradicted:
-        examples = ", ".join(data.paths[first[digest]] for digest in sorted(contradicted)[:3])
-        listener.say(
-            f"{len(contradicted)} pictures stand in two classes and are not scored: {examples}."
-        )
-    once = [row for digest, row in first.items() if digest not in contradicted]
-    if copies := len(rows) - len(first):
-        listener.say(f"{copies} copies of pictures are not scored: each picture counts once.")
-    if not once:
-        raise BadData("Every picture stands in two classes.", hint="Take one label of each away.")
-    return once
-
-
-def _tell_groups(model: Tested, scored: Manifest, listener: Listener) -> None:
-    """Say when a model was fitted on groups and the test knows of none."""
-    data = model.bundle.card.get("data") or {}
-    if data.get("grouped") and scored.table["group"].null_count() == len(scored):
-        how = f" ({data['grouping']})" if data.get("grouping") else ""
-        listener.say(
-            f"The model was fitted on groups of pictures{how}, the test is not told of any: every "
-            "picture counts as its own, and where they are not, the intervals are too narrow."
-        )
 
 
 def _answers(model: Tested, scored: Manifest, listener: Listener) -> _Answers:
@@ -250,14 +186,6 @@ def _broken(
     ]
     broken_check(found, total, strict=settings.strict, max_broken=settings.max_broken)
     return tuple((finding.path, finding.message) for finding in found)
-
-
-def _labels(model: Tested, scored: Manifest) -> NDArray[np.int64]:
-    """Return the model's number for the true class of each picture, matched by name."""
-    labels_N = scored.label_indices
-    counts_K = np.bincount(labels_N, minlength=len(scored.classes))
-    to_model_K = match_classes(model.bundle.classes, scored.classes, images_K=counts_K)
-    return to_model_K[labels_N]
 
 
 def _predictions(

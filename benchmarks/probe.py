@@ -38,9 +38,9 @@ from foveal.model.classifier import CLASSICAL
 from foveal.model.feature_store import FeatureStore
 from foveal.model.features import Source, features
 from foveal.model.linear import LinearHead, softmax
-from foveal.train.choice import candidates, choose
-from foveal.train.heads import HEADS
-from foveal.train.standard import Standard
+from foveal.train.head.choice import candidates, choose
+from foveal.train.head.heads import HEADS
+from foveal.train.head.standard import Standard
 
 T = TypeVar("T")
 

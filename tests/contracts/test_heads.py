@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from foveal.core.errors import BadData
 from foveal.model.linear import LinearHead, softmax
-from foveal.train.coordinates import cholesky_rows
-from foveal.train.heads import HEADS, HeadFitter
-from foveal.train.standard import Standard
+from foveal.train.head.coordinates import cholesky_rows
+from foveal.train.head.heads import HEADS, HeadFitter
+from foveal.train.head.standard import Standard
 
 SHAPES = [(60, 8, 3), (24, 90, 3), (30, 5, 2), (2, 4, 2), (12, 40, 12)]
 

@@ -33,9 +33,9 @@ from foveal.model.predictions import Predictions
 from foveal.recipes.clock import Clock
 from foveal.recipes.orders import AUTO, FitSettings
 from foveal.recipes.prepare import Prepared, prepare
-from foveal.train.choice import Choice, candidates, choose
-from foveal.train.heads import HEADS
-from foveal.train.temperature import temperature
+from foveal.train.head.choice import Choice, candidates, choose
+from foveal.train.head.heads import HEADS
+from foveal.train.head.temperature import temperature
 
 PROMISED = ("top1", "log_loss", "balanced_accuracy")
 RESAMPLES = 500  # of the promise

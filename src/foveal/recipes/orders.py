@@ -10,7 +10,7 @@ from typing import Any
 from foveal.backbone.settings import BackboneSettings
 from foveal.core.errors import OutOfRange, UnknownName
 from foveal.core.settings import from_mapping
-from foveal.train.settings import ProbeSettings
+from foveal.train.head.settings import ProbeSettings
 
 AUTO = "auto"  # the backbone that is named where nobody named one
 

@@ -41,7 +41,7 @@ from foveal.recipes.orders import (
     sorted_out,
 )
 from foveal.recipes.ship import bundle_of
-from foveal.train.settings import ProbeSettings
+from foveal.train.head.settings import ProbeSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

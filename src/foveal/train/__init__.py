@@ -1,1 +1,1 @@
-"""Fitting heads (and, later, networks) to features."""
+"""Learning: heads on cached features (numpy), and whole networks (torch)."""

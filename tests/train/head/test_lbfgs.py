@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from foveal.train.lbfgs import Array, Curvature, Function, minimise
+from foveal.train.head.lbfgs import Array, Curvature, Function, minimise
 
 
 class Valley:

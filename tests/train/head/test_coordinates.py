@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from foveal.train.coordinates import cholesky_rows, weights_on_features
+from foveal.train.head.coordinates import cholesky_rows, weights_on_features
 
 
 @pytest.mark.parametrize(("dtype", "within"), [(np.float32, 1e-4), (np.float64, 1e-9)])

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.model.linear import LinearHead
-from foveal.train.classes import ClassWeights, image_weights, seen_classes, with_unseen
-from foveal.train.coordinates import cholesky_rows, weights_on_features
-from foveal.train.cross_entropy import CrossEntropy
-from foveal.train.lbfgs import Curvature, minimise
-from foveal.train.newton import polish
-from foveal.train.standard import Standard
-from foveal.train.threads import own_threads
+from foveal.train.head.classes import ClassWeights, image_weights, seen_classes, with_unseen
+from foveal.train.head.coordinates import cholesky_rows, weights_on_features
+from foveal.train.head.cross_entropy import CrossEntropy
+from foveal.train.head.lbfgs import Curvature, minimise
+from foveal.train.head.newton import polish
+from foveal.train.head.standard import Standard
+from foveal.train.head.threads import own_threads
 
 # Shares of the loss that a fit may lie above its optimum; see docs/decisions/0007-probe.md.
 _PATH = 3e-4  # fits that only tell strengths and blocks apart

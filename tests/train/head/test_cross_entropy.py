@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from foveal.train.cross_entropy import CrossEntropy
+from foveal.train.head.cross_entropy import CrossEntropy
 
 RNG = np.random.default_rng(5)
 ROWS = RNG.normal(size=(20, 4))

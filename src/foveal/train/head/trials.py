@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.train.classes import ClassWeights, image_weights
-from foveal.train.coordinates import cholesky_rows
-from foveal.train.folds import Folds, Rows, standard_error
-from foveal.train.heads import HEADS
-from foveal.train.standard import Standard
-from foveal.train.threads import own_threads
+from foveal.train.head.classes import ClassWeights, image_weights
+from foveal.train.head.coordinates import cholesky_rows
+from foveal.train.head.folds import Folds, Rows, standard_error
+from foveal.train.head.heads import HEADS
+from foveal.train.head.standard import Standard
+from foveal.train.head.threads import own_threads
 
 Told = Callable[[int], None]  # hears how many fits are done, or need not be done any more
 

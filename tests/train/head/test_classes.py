@@ -8,7 +8,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from foveal.core.errors import BadData
 from foveal.model.linear import LinearHead, softmax
-from foveal.train.classes import image_weights, seen_classes, with_unseen
+from foveal.train.head.classes import image_weights, seen_classes, with_unseen
 
 
 def test_balanced_weights_are_scikit_learns() -> None:

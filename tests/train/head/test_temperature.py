@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 
 from foveal.core.errors import OutOfRange
 from foveal.model.linear import softmax
-from foveal.train.temperature import temperature
+from foveal.train.head.temperature import temperature
 
 
 def loss(logits_NK: NDArray[np.float64], labels_N: NDArray[np.int64], t: float) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from foveal.core.errors import OutOfRange, UnknownName
-from foveal.train.settings import ProbeSettings
+from foveal.train.head.settings import ProbeSettings
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from foveal.core.errors import BadData
-from foveal.train.standard import Standard
+from foveal.train.head.standard import Standard
 
 
 def test_columns_come_out_with_mean_0_and_deviation_1() -> None:

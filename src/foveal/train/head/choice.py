@@ -16,10 +16,10 @@ from foveal.backbone.spec import LAST, BackboneSpec
 from foveal.core.errors import OutOfRange, UnknownName
 from foveal.core.listener import SILENT, Listener
 from foveal.model.classifier import CLASSICAL
-from foveal.train.folds import Folds, Pairs, Rows
-from foveal.train.heads import HEADS
-from foveal.train.settings import AUTO, ProbeSettings
-from foveal.train.trials import Field, Trial
+from foveal.train.head.folds import Folds, Pairs, Rows
+from foveal.train.head.heads import HEADS
+from foveal.train.head.settings import AUTO, ProbeSettings
+from foveal.train.head.trials import Field, Trial
 
 _NEAR = 3  # strengths tried on all images: the sample's best and its neighbours
 

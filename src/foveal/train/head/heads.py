@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from foveal.core.table import Table
 from foveal.model.linear import LinearHead
-from foveal.train.classes import ClassWeights
-from foveal.train.probe import Probe
-from foveal.train.prototype import Prototype
+from foveal.train.head.classes import ClassWeights
+from foveal.train.head.probe import Probe
+from foveal.train.head.prototype import Prototype
 
 
 class HeadFitter(Protocol):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from foveal.core.errors import BadData, OutOfRange
-from foveal.train.folds import Folds, standard_error
+from foveal.train.head.folds import Folds, standard_error
 
 
 def thirds(labels: list[int], units: list[int] | None = None) -> Folds:

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from foveal.train import cross_entropy, threads
-from foveal.train.cross_entropy import CrossEntropy
-from foveal.train.threads import Team, own_threads
+from foveal.train.head.cross_entropy import CrossEntropy
+from foveal.train.head.threads import Team, own_threads
 
 FIT = """
 import hashlib, numpy as np
-from foveal.train.probe import Probe
+from foveal.train.head.probe import Probe
 rng = np.random.default_rng(0)
 labels = rng.integers(0, 5, 700)
 features = (rng.normal(size=(700, 900)) + labels[:, None] * 0.05).astype("f4")

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from foveal.backbone.spec import BackboneSpec, Stage
 from foveal.core.errors import BadData, OutOfRange, UnknownName
 from foveal.image.preprocess import Preprocess
-from foveal.train.choice import Choice, candidates, choose
-from foveal.train.folds import Pairs
-from foveal.train.heads import HEADS
-from foveal.train.settings import ProbeSettings
+from foveal.train.head.choice import Choice, candidates, choose
+from foveal.train.head.folds import Pairs
+from foveal.train.head.heads import HEADS
+from foveal.train.head.settings import ProbeSettings
 
 SPEC = BackboneSpec(
     name="resnet18",

@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.train.lbfgs import Array
-from foveal.train.threads import Team
+from foveal.train.head.lbfgs import Array
+from foveal.train.head.threads import Team
 
 _PART = 2**20  # numbers in the rows that one thread takes at a time
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from foveal.train.cross_entropy import CrossEntropy
-from foveal.train.lbfgs import minimise
-from foveal.train.newton import polish
+from foveal.train.head.cross_entropy import CrossEntropy
+from foveal.train.head.lbfgs import minimise
+from foveal.train.head.newton import polish
 
 
 def test_it_reaches_digits_that_float32_cannot_hold() -> None:

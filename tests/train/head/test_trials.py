@@ -9,10 +9,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from foveal.train.folds import Folds
-from foveal.train.probe import Probe
-from foveal.train.standard import Standard
-from foveal.train.trials import Field, log_losses
+from foveal.train.head.folds import Folds
+from foveal.train.head.probe import Probe
+from foveal.train.head.standard import Standard
+from foveal.train.head.trials import Field, log_losses
 
 
 def quiet(fits: int) -> None:

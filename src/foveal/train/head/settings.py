@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from foveal.core.errors import OutOfRange
-from foveal.train.classes import ClassWeights
-from foveal.train.heads import HEADS
+from foveal.train.head.classes import ClassWeights
+from foveal.train.head.heads import HEADS
 
 AUTO = "auto"
 

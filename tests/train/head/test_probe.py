@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 
 from foveal.core.errors import BadData
 from foveal.model.linear import LinearHead, softmax
-from foveal.train.classes import ClassWeights
-from foveal.train.probe import Probe
-from foveal.train.standard import Standard
+from foveal.train.head.classes import ClassWeights
+from foveal.train.head.probe import Probe
+from foveal.train.head.standard import Standard
 
 
 def oracle(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestCentroid
 
-from foveal.train.prototype import Prototype
-from foveal.train.standard import Standard
+from foveal.train.head.prototype import Prototype
+from foveal.train.head.standard import Standard
 
 
 @pytest.mark.parametrize("strength", [1.0, 30.0])

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.train.lbfgs import Array, Function
+from foveal.train.head.lbfgs import Array, Function
 
 _ROUGH = 0.1  # share of the residual that conjugate gradients may leave
 

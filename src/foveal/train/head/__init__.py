@@ -1,0 +1,1 @@
+"""Heads on cached features: numpy alone, no torch."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from foveal.train import cross_entropy, threads
+from foveal.train.head import cross_entropy, threads
 from foveal.train.head.cross_entropy import CrossEntropy
 from foveal.train.head.threads import Team, own_threads
 

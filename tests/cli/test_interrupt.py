@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 MOMENTS = {
-    "in the middle of the features": "foveal.recipes.fit.stream",
-    "in the middle of the choice": "foveal.recipes.fit.choose",
+    "in the middle of the features": "foveal.recipes.rows.stream",
+    "in the middle of the choice": "foveal.recipes.probe.choose",
     "while the graph is made": "foveal.recipes.ship.classifier_graph",
     "while the draft is proven": "foveal.model.parity.prove",
     "when all but the last step is done": "foveal.core.files._sync",

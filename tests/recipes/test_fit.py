@@ -9,18 +9,16 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 
 import foveal
 from foveal.core.listener import SILENT
 from foveal.evaluate.judge import judge
-from foveal.model.linear import softmax
-from foveal.model.predictions import Predictions
 from foveal.recipes.clock import Clock
-from foveal.recipes.fit import PROOF, fit_classifier
+from foveal.recipes.fit import fit_classifier
 from foveal.recipes.orders import fit_settings
+from foveal.recipes.rows import PROOF
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -103,26 +101,16 @@ def test_the_promise_is_what_judging_the_held_out_answers_gives(
     make_photos: Callable, tmp_path: Path
 ) -> None:
     one = fitted(make_photos(tmp_path / "hard", hard=True))
-    names = {id_: path.split("/")[0] for id_, path in
-             one.prepared.manifest.table.select("sha256", "path").rows()}  # fmt: skip
-    used = sorted(one.prepared.manifest.table["sha256"].gather(one.prepared.split.train).to_list())
-    labels = np.array([one.classifier.classes.index(names[id_]) for id_ in used])
-    held = one.choice.rows
-    number = len(held)
-    judged = judge(
-        Predictions(
-            probabilities=softmax(one.choice.logits / one.classifier.temperature),
-            labels=labels[held],
-            classes=one.classifier.classes,
-            paths=tuple(map(str, range(number))),
-            ids=tuple(map(str, range(number))),
-            groups=None,
-        ),
-        resamples=500,
+    used = one.prepared.manifest.table.filter(
+        one.prepared.manifest.table["sha256"].is_in(list(one.promise.predictions.ids))
     )
-    assert one.promised == {name: judged.metrics[name] for name in one.promised}
-    assert set(one.promised) == {"top1", "log_loss", "balanced_accuracy"}
-    assert one.promised["top1"].value < 1
+    names = {id_: path.split("/")[0] for id_, path in used.select("sha256", "path").rows()}
+    held = one.promise.predictions
+    assert [names[id_] for id_ in held.ids] == [held.classes[label] for label in held.labels]
+    judged = judge(held, resamples=500)
+    assert one.promise.metrics == {name: judged.metrics[name] for name in one.promise.metrics}
+    assert set(one.promise.metrics) == {"top1", "log_loss", "balanced_accuracy"}
+    assert one.promise.metrics["top1"].value < 1
 
 
 def test_at_least_sixteen_pictures_are_proven_from_every_class(photos: Path) -> None:
@@ -139,8 +127,8 @@ def test_a_val_part_that_was_given_is_what_choices_are_made_on(
     make_photos(tmp_path / "set" / "val", seed=1, count=4)
     make_photos(tmp_path / "set" / "test", seed=2, count=3)
     one = fitted(tmp_path / "set")
-    assert one.how == "On the val part,"
-    assert len(one.choice.rows) == 12
+    assert one.promise.how == "On the val part,"
+    assert len(one.promise.predictions) == 12
     parts = sorted(one.prepared.parts.values())
     assert parts == ["test"] * 9 + ["train"] * 30 + ["val"] * 12
 
@@ -148,7 +136,7 @@ def test_a_val_part_that_was_given_is_what_choices_are_made_on(
 def test_whole_groups_are_held_out_and_the_promise_says_so(photos: Path) -> None:
     data = foveal.read(photos, group_pattern=r"^(\d)")  # two tracks in each class
     one = fit_classifier(data, fit_settings({"backbone": "classical"}), SILENT, Clock())
-    assert one.how.endswith("-fold cross-validation, whole groups in a fold,")
+    assert one.promise.how.endswith("-fold cross-validation, whole groups in a fold,")
     table = one.prepared.manifest.table
     held = {table["group"][row] for row in one.prepared.split.test.tolist()}
     trained = {table["group"][row] for row in one.prepared.split.train.tolist()}
@@ -169,7 +157,7 @@ def test_a_picture_broken_inside_is_left_out_and_told(
     ((path, reason),) = one.broken
     assert path == "dots/00.png"
     assert f"dots/00.png is left out: {reason}" in listener.sentences
-    assert len(one.choice.rows) == 59
+    assert len(one.promise.predictions) == 59
 
 
 def test_the_baseline_is_the_classical_block_alone(photos: Path, tiny_folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,10 @@ from foveal.model.card import readme
 from foveal.model.classifier import Classifier
 from foveal.model.graph import classifier_graph
 from foveal.model.linear import LinearHead
-from foveal.recipes.fit import REFERENCES, Fitted
+from foveal.recipes.fitted import Fitted
 from foveal.recipes.orders import FitSettings
+
+REFERENCES = 4  # pictures of the proof that are kept in the bundle
 
 
 def bundle_of(fitted: Fitted) -> Bundle:
@@ -32,9 +33,7 @@ def bundle_of(fitted: Fitted) -> Bundle:
     files, logits_NK = fitted.proof
     card = {
         **facts(fitted.classifier),
-        "head": fitted.choice.chosen.head,
-        "strength": fitted.choice.chosen.strength,
-        "choice": [asdict(row) for row in fitted.choice.rows_table],
+        **fitted.story,
         "promise": _promise(fitted),
         "data": _data(fitted),
         "settings": _settings(fitted.settings),
@@ -87,9 +86,13 @@ def _backbone(spec: BackboneSpec) -> dict[str, Any]:
 def _promise(fitted: Fitted) -> dict[str, Any]:
     numbers = {
         name: {"value": number.value, "low": number.low, "high": number.high}
-        for name, number in fitted.promised.items()
+        for name, number in fitted.promise.metrics.items()
     }
-    return {"how": fitted.how, "images": len(fitted.choice.rows), "metrics": numbers}
+    return {
+        "how": fitted.promise.how,
+        "images": len(fitted.promise.predictions),
+        "metrics": numbers,
+    }
 
 
 def _data(fitted: Fitted) -> dict[str, Any]:

@@ -1,0 +1,40 @@
+"""Holding a val part out of the train part, for strategies that choose while they learn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from foveal.core.errors import BadData
+from foveal.data.split import Split, folds, parts_by_prefix
+from foveal.data.units import join
+from foveal.recipes.prepare import Prepared
+
+
+def with_val(prepared: Prepared, *, share: float, seed: int) -> Prepared:
+    """Return the same data with about ``share`` of its train part as val; a given val part stays.
+
+    Stratified, in whole groups and whole sets of copies. A class all of whose pictures would be
+    held out stays in the train part.
+
+    Raises:
+        BadData: if all pictures to train on are one group.
+    """
+    if len(prepared.split.val):
+        return prepared
+    train = prepared.split.train
+    manifest = prepared.manifest.rows(train)
+    units = join(manifest.table["sha256"].to_list(), manifest.table["group"].to_list())
+    count = min(max(2, round(1 / share)), len(units))
+    if count < 2:
+        raise BadData(
+            "All pictures to train on are one group.",
+            hint="At least two groups are needed: one to learn from, one to choose the epoch by.",
+        )
+    labels_N = manifest.label_indices
+    held_N = folds(labels_N, units, k=count, seed=seed) == 0
+    learnt = np.bincount(labels_N[~held_N], minlength=len(prepared.manifest.classes))
+    held_N &= learnt[labels_N] > 0
+    split = Split(train=train[~held_N], val=train[held_N], test=prepared.split.test)
+    return replace(prepared, split=split, parts=parts_by_prefix(prepared.manifest, split))

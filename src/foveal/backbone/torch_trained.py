@@ -34,7 +34,8 @@ def network_of(backbone: Backbone, classes: int) -> nn.Module:
             hint="Name a network of timm's with --backbone, or fit with --strategy probe.",
         )
     arguments = {k: v for k, v in spec.model_args.items() if k != "num_classes"}
-    network: nn.Module = timm.create_model(spec.architecture, num_classes=classes, **arguments)
+    with torch.random.fork_rng(devices=[]):  # chance draws weights that are all replaced below
+        network: nn.Module = timm.create_model(spec.architecture, num_classes=classes, **arguments)
     own = {f"{spec.classifier}.weight", f"{spec.classifier}.bias"}
     found = {name: torch.from_numpy(array) for name, array in weights.items() if name not in own}
     missing = network.load_state_dict(found, strict=False)

@@ -53,7 +53,7 @@ def test_a_trained_network_packed_again_answers_what_torch_answers(exported: Pat
     network = network_of(backbone, 5)
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter += 0.01
+            parameter.add_(0.01)
     packed = backbone_of(network, backbone.spec, weights="tuned")
     with torch.no_grad():
         logits = network(normalised(pictures(), packed.spec.preprocess)).numpy()

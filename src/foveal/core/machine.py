@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+_UNKNOWN = 4 << 30  # bytes: taken to be free where the system does not say
 
 
 def cores() -> int:
@@ -14,3 +17,52 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1  # macOS and Windows
+
+
+def free_memory(root: Path = Path("/")) -> int:
+    """Return about how many bytes this process may still take without anything being swapped out.
+
+    Linux says it (``MemAvailable``), and a container or a batch system may allow less: the
+    tightest limit of the process's control groups counts, less what they hold that is no cache.
+    Other systems only say how much is built in, of which half is taken to be free.
+
+    Args:
+        root: where ``proc`` and ``sys`` lie.
+
+    >>> free_memory() > 0
+    True
+    """
+    if (free := _number(root / "proc/meminfo", "MemAvailable:")) is not None:
+        return max(0, min([free * 1024, *_allowed(root)]))
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:  # macOS
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return _UNKNOWN
+
+
+def _allowed(root: Path) -> list[int]:
+    """Return what each control group (version 2) of this process still allows, in bytes."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    own = next((line[len("0::/") :] for line in lines if line.startswith("0::/")), "")
+    top = root / "sys/fs/cgroup"
+    allowed = []
+    for group in [top / own, *(top / own).parents]:
+        limit, used = _number(group / "memory.max"), _number(group / "memory.current")
+        if limit is not None and used is not None:
+            cache = _number(group / "memory.stat", "file ") or 0
+            allowed.append(limit - used + cache)
+        if group == top:
+            break
+    return allowed
+
+
+def _number(file: Path, key: str = "") -> int | None:
+    """Return the number behind ``key`` in a file of the kernel's; None where there is none."""
+    try:
+        lines = file.read_text().splitlines()
+    except OSError:
+        return None
+    words = next((line[len(key) :].split() for line in lines if line.startswith(key)), [])
+    return int(words[0]) if words and words[0].isdigit() else None

@@ -1,0 +1,254 @@
+"""Canvases: training pictures decoded once, a little larger than the network's input, as bytes.
+
+Decoding costs more than all augmentation, so it is done once and not once an epoch. What fits
+in a quarter of the free memory is held there; the rest lies in a file that is mapped, so that the
+kernel keeps of it what it can. Such a file is gone when its run ends, however it ends: its run
+holds a lock on it, and the next run removes the files whose lock fell with a killed process.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import sys
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from foveal.core.errors import DiskFull
+from foveal.core.files import cache_folder, disk_full_is_said
+from foveal.core.listener import SILENT, Listener
+from foveal.core.machine import free_memory
+from foveal.image.preprocess import Preprocess
+from foveal.image.stream import Batch, stream
+
+Pixels = NDArray[np.uint8]
+Broken = tuple[tuple[int, str], ...]  # (row, reason), rising
+
+MARGIN = 8 / 7  # 256 pixels for a network of 224: room for crops without enlarging
+SHARE = 0.25  # of the free memory that pictures may take
+ENDING = ".canvases"
+
+
+def canvas_side(size_px: int) -> int:
+    """Return the side of the canvases for a network that reads ``size_px`` pixels.
+
+    >>> canvas_side(224), canvas_side(128)
+    (256, 146)
+    """
+    return round(size_px * MARGIN)
+
+
+class Canvases:
+    """The n pictures that could be decoded, of N files.
+
+    Close them, or use them in a ``with``: that frees the file, if there is one. They are also
+    freed when nothing refers to them any more, and when Python ends.
+
+    Attributes:
+        pixels: (n, side, side, 3) uint8 RGB, read-only; in memory or mapped from ``file``.
+        rows: (n,) int64, rising: which of the files each one is.
+        broken: (row, reason) of the files that are no pictures.
+        file: where the pixels lie; None: in memory.
+    """
+
+    def __init__(
+        self,
+        pixels: Pixels,
+        rows: NDArray[np.int64],
+        broken: Broken = (),
+        *,
+        file: Path | None = None,
+        free: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.pixels = pixels.view()
+        self.pixels.flags.writeable = False
+        self.rows, self.broken, self.file = rows, broken, file
+        self._shared: torch.Tensor | None = None
+        self._free = weakref.finalize(self, free)
+
+    def __len__(self) -> int:
+        """Return n."""
+        return len(self.rows)
+
+    def __enter__(self) -> Canvases:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def close(self) -> None:
+        """Free what they take; again does nothing."""
+        self.pixels = self.pixels[:0].copy()
+        self._shared = None
+        self._free()
+
+    def __reduce__(self) -> tuple[Callable[..., Canvases], tuple[Any, ...]]:
+        """Travel to a process that was not forked: by file name, or through shared memory.
+
+        A forked one sees the very same memory and needs nothing of this.
+        """
+        if self.file is not None:
+            return _of_file, (self.file, self.pixels.shape, self.rows, self.broken)
+        if self._shared is None:
+            self._shared = torch.empty(self.pixels.shape, dtype=torch.uint8)
+            self._shared.share_memory_()  # type: ignore[no-untyped-call]  # torch has no types here
+            self._shared.numpy()[:] = self.pixels
+        return _of_shared, (self._shared, self.rows, self.broken)
+
+
+def canvases(
+    files: Sequence[Path],
+    preprocess: Preprocess,
+    *,
+    side_px: int,
+    listener: Listener = SILENT,
+    folder: Path | None = None,
+) -> Canvases:
+    """Decode ``files`` once; the same pixels wherever they are held.
+
+    Args:
+        files: N files.
+        preprocess: the network's own: other aspects and interpolation are treated alike.
+        side_px: of the canvas, see ``canvas_side``; nothing is cut away beyond other aspects.
+        listener: hears the stage ``decoding`` and where the pictures are held.
+        folder: where a file is put if one is needed; None: in the cache. Only what lies in the
+            same folder is swept, so give the same one again.
+
+    Returns:
+        The pictures that can be read, in the files' order, and why the others cannot.
+
+    Raises:
+        DiskFull: if they fit neither into memory nor onto the disk.
+    """
+    folder = folder or cache_folder() / "canvases"
+    _sweep(folder)
+    batches = stream(files, replace(preprocess, size_px=side_px, crop=1.0))
+    shape = (len(files), side_px, side_px, 3)
+    need, room = int(np.prod(shape)), SHARE * free_memory()
+    if need <= room:
+        listener.say(f"{len(files):,} pictures are decoded once and held in memory: {_size(need)}.")
+        pixels = np.empty(shape, np.uint8)
+        rows, broken = _decoded(batches, len(files), listener, pixels)
+        return Canvases(pixels[: len(rows)], rows, broken)
+    listener.say(
+        f"{len(files):,} pictures are decoded once, to {_size(need)} in {folder}: that is more "
+        f"than {SHARE:.0%} of the free memory."
+    )
+    return _filed(folder, batches, shape, listener)
+
+
+def _decoded(
+    batches: Iterable[Batch], count: int, listener: Listener, out: Pixels | IO[bytes]
+) -> tuple[NDArray[np.int64], Broken]:
+    """Put the good pictures into ``out`` one behind the other; return their rows, and the rest."""
+    kept: list[int] = []
+    broken: list[tuple[int, str]] = []
+    listener.progress("decoding", 0, count)
+    for batch in batches:
+        if isinstance(out, np.ndarray):
+            out[len(kept) : len(kept) + len(batch.rows)] = batch.pixels
+        else:
+            out.write(batch.pixels.data)
+        kept += batch.rows.tolist()
+        broken += batch.broken
+        listener.progress("decoding", len(kept) + len(broken), count)
+    return np.array(kept, dtype=np.int64), tuple(broken)
+
+
+def _filed(
+    folder: Path, batches: Iterable[Batch], shape: tuple[int, ...], listener: Listener
+) -> Canvases:
+    """Write the pictures to a file that is removed with the canvases, and map it."""
+    with disk_full_is_said(folder), ExitStack() as undo:
+        folder.mkdir(parents=True, exist_ok=True)
+        free, need = shutil.disk_usage(folder).free, int(np.prod(shape))
+        if need > free:
+            raise DiskFull(
+                f"The decoded pictures need {_size(need)} and the disk of {folder} has "
+                f"{_size(free)} left.",
+                hint="Free some, or set FOVEAL_CACHE to a folder on another disk.",
+            )
+        path, file = _locked_file(folder)
+        undo.callback(_remove, path, file)
+        rows, broken = _decoded(batches, shape[0], listener, file)
+        file.flush()
+        pixels = _mapped(path, (len(rows), *shape[1:]))
+        undo.pop_all()
+    return Canvases(pixels, rows, broken, file=path, free=lambda: _remove(path, file))
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> Pixels:
+    """Return a file's bytes as an array, without reading them."""
+    if not shape[0]:
+        return np.empty(shape, np.uint8)  # an empty file cannot be mapped
+    return np.memmap(path, np.uint8, "r", shape=shape)
+
+
+def _of_file(
+    path: Path, shape: tuple[int, ...], rows: NDArray[np.int64], broken: Broken
+) -> Canvases:
+    return Canvases(_mapped(path, shape), rows, broken, file=path)  # another process removes it
+
+
+def _of_shared(pixels: torch.Tensor, rows: NDArray[np.int64], broken: Broken) -> Canvases:
+    return Canvases(pixels.numpy(), rows, broken)
+
+
+def _locked_file(folder: Path) -> tuple[Path, IO[bytes]]:
+    """Return a new file that is locked as long as it is open, here or in a forked process."""
+    while True:  # again where a sweeper came between making and locking
+        path = folder / f"{secrets.token_hex(8)}{ENDING}"
+        file = path.open("xb")
+        with suppress(OSError):  # a disk without locks: its files are never swept
+            _lock(file, wait=True)
+        if path.exists():
+            return path, file
+        file.close()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the files of killed runs."""
+    for left in folder.glob(f"*{ENDING}"):
+        with suppress(OSError), ExitStack() as held:  # its run lives, or another was faster
+            if sys.platform != "win32":  # there no file is removed that is open
+                _lock(held.enter_context(left.open("rb")))
+            left.unlink()
+
+
+def _lock(file: IO[bytes], *, wait: bool = False) -> None:
+    """Lock an open file; without ``wait`` an ``OSError`` says that another has it."""
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+def _remove(path: Path, file: IO[bytes]) -> None:
+    file.close()
+    with suppress(OSError):  # Windows, while it is still mapped: the next run sweeps
+        path.unlink()
+
+
+def _size(count: int) -> str:
+    """Return bytes for people.
+
+    >>> _size(1_500_000), _size(2_340_000_000)
+    ('2 MB', '2.3 GB')
+    """
+    return f"{count / 1e9:.1f} GB" if count >= 10**9 else f"{count / 1e6:.0f} MB"

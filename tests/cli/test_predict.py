@@ -72,6 +72,16 @@ def test_a_glob_is_expanded_where_the_shell_did_not(lines: Callable, photos: Pat
     assert [line["label"] for line in out] == ["dots"] * 2 + ["grid"] * 2 + ["waves"] * 2
 
 
+def test_a_deep_glob_over_links_in_circles_answers_each_picture_once(
+    lines: Callable, photos: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(photos / "dots", tmp_path / "new" / "deep" / "dots")
+    for name in ("up", "deep/up", "deep/again", "deep/dots/top"):
+        (tmp_path / "new" / name).symlink_to(tmp_path / "new", target_is_directory=True)
+    out = lines(f"{tmp_path}/new/**/*.png")
+    assert [Path(line["path"]).name for line in out] == [f"{n:02}.png" for n in range(20)]
+
+
 def test_a_name_that_looks_like_a_glob_is_taken_as_it_is(
     lines: Callable, photos: Path, tmp_path: Path
 ) -> None:

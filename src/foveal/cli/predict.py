@@ -73,7 +73,9 @@ def _paths(names: Iterable[str]) -> Iterator[Path]:
         if name == "-":
             yield from (Path(line.rstrip("\r\n")) for line in sys.stdin if line.strip())
         elif glob.has_magic(name) and not os.path.lexists(name):
-            yield from map(Path, sorted(glob.glob(name, recursive=True)) or [name])  # noqa: PTH207 — as a shell would
+            from foveal.data.matching import matching
+
+            yield from map(Path, list(matching(name)) or [name])
         else:
             yield Path(name)
 

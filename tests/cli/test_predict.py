@@ -108,6 +108,18 @@ def test_a_broken_file_is_answered_in_its_place(cli: Callable, saved: Path, phot
     assert "1 of 63 files could not be read." in said.err
 
 
+def test_a_pipe_in_the_place_of_a_picture_is_answered_and_not_waited_for(
+    cli: Callable, lines: Callable, saved: Path, photos: Path, tmp_path: Path
+) -> None:
+    shutil.copy(photos / "grid" / "00.png", tmp_path / "1.png")
+    os.mkfifo(tmp_path / "2.png")
+    pipe, good = lines(tmp_path / "2.png", tmp_path / "1.png")
+    assert (pipe["error"], good["label"]) == ("not a regular file", "grid")
+    said = cli("predict", saved, tmp_path)
+    assert said.out.count("\n") == 1
+    assert "1 file left out as not regular (pipes, sockets, devices): 2.png." in said.err
+
+
 def test_exit_code_one_when_no_file_could_be_read(lines: Callable, tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "page.png").write_text("<!doctype html><html>")

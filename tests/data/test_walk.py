@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 
 import pytest
@@ -85,10 +86,24 @@ def test_a_name_that_is_no_text_is_left_out_and_told_printably(put):
     finding.message.encode()
 
 
-def test_a_pipe_is_no_picture(put):
-    root = put({"a/1.png": 1})
+def test_what_is_no_regular_file_is_no_picture_and_told(put, monkeypatch):
+    root = put({"a/1.png": 1, "b/x.txt": b""})
     os.mkfifo(root / "a" / "2.png")
-    assert walk(root).pictures == ["a/1.png"]
+    (root / "a" / "3.png").symlink_to("2.png")
+    (root / "b" / "null.jpg").symlink_to("/dev/null")
+    monkeypatch.chdir(root)  # a socket's whole name has little room
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("4.jpg")
+    found = walk(root)
+    assert found.pictures == ["a/1.png"]
+    assert found.special == ["4.jpg", "a/2.png", "a/3.png", "b/null.jpg"]
+    others, special = found.findings()
+    assert others.message == "1 file left out whose ending is not a picture's: .txt ×1."
+    assert special.kind == "not-regular"
+    assert special.message == (
+        "4 files left out as not regular (pipes, sockets, devices): "
+        "4.jpg, a/2.png, a/3.png and 1 more."
+    )
 
 
 def test_a_folder_that_may_not_be_read_is_named(put, monkeypatch):

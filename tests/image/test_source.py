@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -18,15 +19,21 @@ def test_a_file_gives_its_bytes_and_bytes_themselves(tmp_path: Path) -> None:
     assert bytes_of(b"abc") == b"abc"
 
 
-def test_each_way_to_be_unreadable_has_its_own_reason(tmp_path: Path) -> None:
+def test_each_way_to_be_unreadable_has_its_own_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "loop.jpg").symlink_to("loop.jpg")
     (tmp_path / "gone.jpg").symlink_to("nowhere.jpg")
+    with socket.socket(socket.AF_UNIX) as listening:
+        monkeypatch.chdir(tmp_path)  # a socket's whole name has little room
+        listening.bind("socket.jpg")
     for path, said in {
         tmp_path / "no.jpg": "the file is not there",
         tmp_path / "gone.jpg": "the file is not there",
         tmp_path: "a folder, not a file",
         tmp_path / "pipe.jpg": "not a regular file",
+        tmp_path / "socket.jpg": "not a regular file",
         Path("/dev/zero"): "not a regular file",
         tmp_path / "loop.jpg": "cannot be read: Too many levels of symbolic links",
         tmp_path / "a\0b.jpg": "cannot be read: embedded null byte",

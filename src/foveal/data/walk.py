@@ -27,6 +27,7 @@ class Listing:
     loops: list[str] = field(default_factory=list)  # links to a folder that they lie in
     dangling: list[str] = field(default_factory=list)  # links to nothing
     unnamed: list[str] = field(default_factory=list)  # names that are not Unicode, made printable
+    special: list[str] = field(default_factory=list)  # pipes, sockets, devices: reading may not end
 
     def within(self, folder: str) -> Listing:
         """Return what lies below ``folder`` alone, relative to it."""
@@ -57,6 +58,12 @@ class Listing:
                 kind="not-pictures",
                 message=f"{counted(self.others, 'file')} left out whose ending is not a "
                 f"picture's: {shown(listed, most=6)}.",
+            )
+        if self.special:
+            yield Finding(
+                kind="not-regular",
+                message=f"{counted(self.special, 'file')} left out as not regular (pipes, "
+                f"sockets, devices): {shown(self.special)}.",
             )
         if self.loops:
             yield Finding(
@@ -106,9 +113,8 @@ def walk(root: Path) -> Listing:
             ) from None
         if prefix:
             out.folders.append(prefix.rstrip("/"))
-    for names in (out.pictures, out.folders, out.others, out.hidden, out.loops, out.dangling):
-        names.sort()
-    out.unnamed.sort()
+    for kind in fields(out):
+        getattr(out, kind.name).sort()
     return out
 
 
@@ -147,7 +153,7 @@ def _sort_out(entries: Iterable[os.DirEntry[str]], prefix: str, out: Listing) ->
         elif _is(entry, "dir"):
             enter.append(path)
         elif not _is(entry, "file"):
-            (out.dangling if entry.is_symlink() else out.others).append(path)
+            (out.special if os.path.exists(entry) else out.dangling).append(path)  # noqa: PTH110 — Path's raises for a link to itself
         elif _suffix(entry.name) in SUFFIXES:
             out.pictures.append(path)
         else:

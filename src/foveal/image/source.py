@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -37,6 +38,8 @@ def bytes_of(source: Path | bytes) -> bytes:
     except PermissionError:
         raise BrokenImage("not allowed to read the file") from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        if getattr(error, "errno", None) == errno.ENXIO:  # a socket, or a device without a driver
+            raise BrokenImage("not a regular file") from None
         text = getattr(error, "strerror", None) or str(error)
         raise BrokenImage(f"cannot be read: {text}") from None
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from foveal.core.errors import BadData, OutOfRange
@@ -46,6 +48,14 @@ def test_a_folder_of_other_files_is_no_class(put, told):
     assert manifest.classes == ("a", "b")
     assert "notes holds files but no picture" in told(manifest, "not-a-class")
     assert ".txt ×1" in told(manifest, "not-pictures")
+
+
+def test_a_folder_of_pipes_is_no_class(put, told):
+    root = put({"a/1.png": 1, "b/1.png": 2, "pipes": None})
+    os.mkfifo(root / "pipes" / "1.jpg")
+    manifest = read(root)
+    assert manifest.classes == ("a", "b")
+    assert "pipes holds files but no picture" in told(manifest, "not-a-class")
 
 
 def test_pictures_beside_the_class_folders_are_left_out_and_told(put, told):

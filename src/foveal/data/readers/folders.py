@@ -67,7 +67,8 @@ def class_folders(found: Listing, folder: Path) -> ClassFolders:
     paths = [picture for picture in found.pictures if "/" in picture]
     labels = [[picture.partition("/")[0]] for picture in paths]
     filled = {label for (label,) in labels}
-    other = {path.partition("/")[0] for path in found.others if "/" in path} - filled
+    unread = (*found.others, *found.special)
+    other = {path.partition("/")[0] for path in unread if "/" in path} - filled
     classes = [name for name in found.folders if "/" not in name and name not in other]
     loose = [picture for picture in found.pictures if "/" not in picture]
     findings = [*_not_classes(other, folder), *_loose(loose, folder), *_nested(paths)]

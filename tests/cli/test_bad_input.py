@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from foveal.core.settings import to_json
+
 BLOCKER = """
 import sys
 class NoTrain:
@@ -487,3 +489,32 @@ def test_a_report_is_never_written_into_the_model_or_the_photographs(
     for out in ("m", "photos", "photos/new"):
         words = ["test", tmp_path / "m", tmp_path / "photos", "-o", tmp_path / out]
         assert "a folder outside of" in refused(2, *words)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["classes"], 5),
+        (["classes"], ["dots", "grid"]),
+        (["preprocess", "size_px"], 128),
+        (["promise", "metrics"], {}),
+        (["data", "per_class"], {}),
+        (["choice", 0, "blocks"], None),
+        (["backbone"], None),
+    ],
+)
+def test_a_model_whose_card_was_edited_and_sealed_anew(
+    refused: Callable, saved: Path, photos: Path, tmp_path: Path, path: list, value: object
+) -> None:
+    model = tmp_path / "m"
+    shutil.copytree(saved, model)
+    card = json.loads((model / "bundle.json").read_bytes())
+    place = card
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = value
+    blank = to_json({**card, "bundle_sha256": "0" * 64})
+    digest = hashlib.sha256(blank).hexdigest()
+    (model / "bundle.json").write_bytes(blank.replace(b"0" * 64, digest.encode()))
+    for words in (["predict", model, photos / "dots" / "00.png"], ["test", model, photos]):
+        assert "Copy the bundle again" in refused(1, *words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -24,8 +25,23 @@ CONTENT = {
 
 
 def made(**more: object) -> Bundle:
-    card = {"classes": ["a", "b"], "preprocess": to_mapping(Preprocess(size_px=32)), **more}
-    return fresh_bundle(card, CONTENT)
+    card = {
+        "classes": ["a", "b"],
+        "preprocess": to_mapping(Preprocess(size_px=32)),
+        "backbone": {"name": "tiny", "weights": "random"},
+        "blocks": ["last"],
+        "temperature": 1.0,
+    }
+    return fresh_bundle({**card, **more}, CONTENT)
+
+
+def reseal(folder: Path, change: Callable[[dict], object]) -> None:
+    """Edit a bundle's card and hash it anew, as whoever means harm or mends by hand would."""
+    card = json.loads((folder / "bundle.json").read_bytes())
+    change(card)
+    blank = {**card, "bundle_sha256": "0" * 64}
+    digest = hashlib.sha256(to_json(blank)).hexdigest()
+    (folder / "bundle.json").write_bytes(to_json({**blank, "bundle_sha256": digest}))
 
 
 @pytest.fixture
@@ -182,14 +198,77 @@ def test_anybody_may_read_a_bundle(folder: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o777 & ~mask
 
 
-@pytest.mark.parametrize("break_it", [lambda c: c.pop("classes"), lambda c: c.pop("sha256")])
-def test_a_card_that_says_too_little_is_damaged(folder: Path, break_it: Callable) -> None:
-    card = dict(made().card)
-    break_it(card)
-    blank = {**card, "bundle_sha256": "0" * 64}
-    import hashlib
-
-    own = hashlib.sha256(to_json(blank)).hexdigest()
-    (folder / "bundle.json").write_bytes(to_json({**blank, "bundle_sha256": own}))
+@pytest.mark.parametrize(
+    "name", ["classes", "sha256", "preprocess", "backbone", "blocks", "temperature"]
+)
+def test_a_card_that_says_too_little_is_damaged(folder: Path, name: str) -> None:
+    reseal(folder, lambda card: card.pop(name))
     with pytest.raises(Damaged, match="does not say"):
+        read_bundle(folder)
+
+
+PROMISE = {"how": "Held out,", "images": 3, "metrics": {"top1": {"value": 1.0}}}
+DATA = {"images": {"train": 4}, "per_class": {"train": {"a": 2, "b": 2}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("classes", 5, "classes"),
+        ("classes", ["a", 1], r"classes\.1"),
+        ("classes", [], "different names"),
+        ("classes", ["a", "a"], "different names"),
+        ("preprocess", 5, "preprocess"),
+        ("preprocess", {"size_px": "x"}, "size_px"),
+        ("preprocess", {"size_px": -1}, "size_px"),
+        ("preprocess", {"sise": 32}, "sise"),
+        ("backbone", {"name": "tiny"}, r"backbone\.weights"),
+        ("backbone", {"name": 5, "weights": ""}, r"backbone\.name"),
+        ("temperature", "hot", "temperature"),
+        ("temperature", 0, "temperature = 0"),
+        ("choice", [{"head": "probe"}], r"choice\.0\.blocks"),
+        ("promise", PROMISE, "log_loss is missing"),
+        ("promise", {**PROMISE, "metrics": {"top1": 0.9}}, r"promise\.metrics\.top1"),
+        ("promise", {"how": "no metrics", "images": 1}, r"promise\.metrics"),
+        ("data", {**DATA, "images": 5}, r"data\.images"),
+        ("data", {**DATA, "images": {"train": -1}}, "below 0"),
+        ("data", {**DATA, "per_class": {}}, r"data\.per_class\.train"),
+        ("data", {**DATA, "per_class": {"train": {"c": 4}}}, r"data\.per_class\.train"),
+        ("names", ["a"], "names"),
+        ("settings", "none", "settings"),
+    ],
+)
+def test_a_card_that_was_sealed_anew_and_cannot_be_right_is_damaged(
+    folder: Path, name: str, value: object, said: str
+) -> None:
+    reseal(folder, lambda card: card.update({name: value}))
+    with pytest.raises(Damaged, match=rf"bundle\.json .*{said}"):
+        read_bundle(folder)
+    with pytest.raises(Damaged, match=said):
+        made(**{name: value})
+
+
+@pytest.mark.parametrize("number", ["NaN", "1e999"])
+def test_a_number_that_is_none_is_damaged(folder: Path, number: str) -> None:
+    path = folder / "bundle.json"
+    card = path.read_text().replace('"temperature": 1.0', f'"temperature": {number}')
+    blank = card.replace(json.loads(card)["bundle_sha256"], "0" * 64)
+    digest = hashlib.sha256(blank.encode()).hexdigest()
+    path.write_text(blank.replace("0" * 64, digest))
+    with pytest.raises(Damaged, match=r"bundle\.json cannot be right"):
+        read_bundle(folder)
+
+
+def test_what_a_later_version_adds_to_a_card_is_no_harm(folder: Path) -> None:
+    data = {**DATA, "season": "spring"}
+    reseal(folder, lambda card: card.update(data=data, weather="fine"))
+    assert read_bundle(folder).card["data"] == data
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff", b"[]", b""])
+def test_a_card_that_is_no_json_object_is_told(folder: Path, content: bytes) -> None:
+    (folder / "bundle.json").write_bytes(content)
+    with pytest.raises(
+        FovealError, match=r"bundle\.json (is not JSON|does not hold a JSON object)"
+    ):
         read_bundle(folder)

@@ -122,3 +122,10 @@ def test_a_heat_map_comes_with_the_share_it_does_not_explain(
     assert heat.shape == (5, 5, 5)
     assert heat.dtype == unexplained.dtype == np.float32
     assert np.allclose(unexplained, 0, atol=1e-5)  # all of it lies on the last map
+
+
+def test_a_graph_of_other_classes_than_its_card_is_refused(classifier: Classifier) -> None:
+    graph = graphs.to_bytes(classifier_graph(classifier))
+    for classes in (("a", "b"), ("a", "b", "c", "d")):
+        with pytest.raises(BadWeights, match=f"logits is of shape 3, expected {len(classes)} for"):
+            Predictor(graph, classes, classifier.host.spec.preprocess)

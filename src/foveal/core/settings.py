@@ -57,7 +57,7 @@ def read_json(content: bytes, *, where: str) -> dict[str, Any]:
     """
     try:
         value = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FovealError(f"{where} is not JSON: {error}.") from None
     if not isinstance(value, dict):
         raise FovealError(f"{where} does not hold a JSON object.")

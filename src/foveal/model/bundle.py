@@ -21,9 +21,10 @@ from typing import Any
 
 from foveal.core.errors import AlreadyThere, Damaged, FovealError, NotThere, OutOfRange
 from foveal.core.files import check_free, sha256_of, write_folder
-from foveal.core.settings import from_mapping, read_json, to_json
+from foveal.core.settings import read_json, to_json
 from foveal.image.preprocess import Preprocess
 from foveal.model import parts
+from foveal.model.facts import check_facts
 
 FORMAT = "foveal-bundle/1"
 CARD = "bundle.json"
@@ -66,16 +67,20 @@ def fresh_bundle(card: Mapping[str, Any], content: Mapping[str, bytes]) -> Bundl
     """Return a bundle that is not on disk yet.
 
     Args:
-        card: JSON-ready facts with ``classes`` and ``preprocess``; ``format`` and the hashes
-            are always set here, so a card that was read from another bundle may be used again.
+        card: JSON-ready, with what ``facts.Facts`` asks for; ``format`` and the hashes are always
+            set here, so a card that was read from another bundle may be used again.
         content: name -> bytes of every file but ``bundle.json``; one folder deep at most.
+
+    Raises:
+        Damaged: if the card says what cannot be.
     """
     digests = {name: hashlib.sha256(file).hexdigest() for name, file in content.items()}
     facts = {**card, "format": FORMAT, "sha256": dict(sorted(digests.items())), SELF: BLANK}
+    classes, preprocess = check_facts(facts, where=CARD)
     return Bundle(
         card={**facts, SELF: hashlib.sha256(to_json(facts)).hexdigest()},
-        classes=tuple(card["classes"]),
-        preprocess=from_mapping(Preprocess, card["preprocess"], where=CARD),
+        classes=classes,
+        preprocess=preprocess,
         graph=content[GRAPH],
         seen=parts.from_text(content.get(SEEN, b"")),
         content=content,
@@ -135,7 +140,8 @@ def read_bundle(folder: Path) -> Bundle:
     Raises:
         NotThere: if the folder, or a bundle in it, does not exist.
         FovealError: if it is of another format.
-        Damaged: if a file is missing, was changed, or lies outside the folder.
+        Damaged: if a file is missing, was changed, or lies outside the folder; if the card says
+            what cannot be.
     """
     path = folder / CARD
     if not folder.is_dir():
@@ -162,11 +168,7 @@ def read_bundle(folder: Path) -> Bundle:
         if name != GRAPH:
             _check(folder, name, digests)
     graph = _checked(folder, GRAPH, digests)
-    try:
-        preprocess = from_mapping(Preprocess, card["preprocess"], where=str(path))
-        classes = tuple(str(name) for name in card["classes"])
-    except KeyError as error:
-        raise Damaged(f"{path} does not say its {error.args[0]}.") from None
+    classes, preprocess = check_facts(card, where=str(path))
     known = parts.from_text(_checked(folder, SEEN, digests)) if SEEN in digests else {}
     return Bundle(
         card=card, classes=classes, preprocess=preprocess, graph=graph, seen=known, folder=folder

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foveal.backbone.running import session_options
+from foveal.backbone.spec import PIXELS
 from foveal.core.errors import BadWeights
 from foveal.core.machine import cores
 from foveal.image.preprocess import Preprocess
 from foveal.image.stream import Batch, stream
 from foveal.model.graph import HEAT_MAP, LOGITS, PROBABILITIES, UNEXPLAINED
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +45,7 @@ class Predictor:
     """Runs a classifier's graph; the pixels are made by ``image``, as at training time.
 
     Raises:
-        BadWeights: if ONNX Runtime cannot load the graph.
+        BadWeights: if ONNX Runtime cannot load the graph, or it is one of other classes or pixels.
     """
 
     def __init__(self, graph: bytes, classes: Sequence[str], preprocess: Preprocess) -> None:
@@ -54,6 +59,7 @@ class Predictor:
             reason = str(error).splitlines()[0]
             raise BadWeights(f"ONNX Runtime cannot load the model's graph: {reason}") from None
         self._outputs = {output.name for output in self._session.get_outputs()}
+        _check(self._session, len(classes), preprocess.size_px)
         self._only = ort.RunOptions()
         self._only.only_execute_path_to_fetches = True
         self.classes = tuple(classes)
@@ -125,3 +131,22 @@ class Predictor:
 
     def _run(self, outputs: list[str], pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         return list(self._session.run(outputs, {"pixels": pixels}, self._only))
+
+
+def _check(session: ort.InferenceSession, classes: int, size_px: int) -> None:
+    """Refuse a graph that takes or gives anything but what the card beside it says."""
+    shapes = {value.name: value.shape for value in (*session.get_inputs(), *session.get_outputs())}
+    expected = {PIXELS: [size_px, size_px, 3], LOGITS: [classes], PROBABILITIES: [classes]}
+    for name, shape in expected.items():
+        found = shapes.get(name)
+        if found is None or found[1:] != shape:
+            raise BadWeights(
+                f"The model's graph does not fit its card: {name} is "
+                f"{'missing' if found is None else 'of shape ' + _shape(found[1:])}, "
+                f"expected {_shape(shape)} for each picture.",
+                hint="Copy the bundle again from where it came.",
+            )
+
+
+def _shape(sizes: Sequence[object]) -> str:
+    return " × ".join(map(str, sizes))

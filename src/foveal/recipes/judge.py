@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -294,13 +294,17 @@ def _report(
         data=data,
         cost=cost,
         pictures=shown,
-        choice=tuple(
-            Option(**{**row, "blocks": tuple(row["blocks"])}) for row in card.get("choice", ())
-        ),
+        choice=tuple(map(_option, card.get("choice", ()))),
         settings=model.run.get("settings", card.get("settings", {})),
         command=shlex.join(model.run.get("command", ())),
         environment=environment(),
     )
+
+
+def _option(row: Mapping[str, Any]) -> Option:
+    """Return one row of the choice; what a later version may add to it is passed over."""
+    known = {name.name: row[name.name] for name in fields(Option) if name.name in row}
+    return Option(**{**known, "blocks": tuple(row["blocks"])})
 
 
 def _input(model: Tested) -> str:

@@ -249,6 +249,6 @@ def _size(count: int) -> str:
     """Return bytes for people.
 
     >>> _size(1_500_000), _size(2_340_000_000)
-    ('2 MB', '2.3 GB')
+    ('1.5 MB', '2.3 GB')
     """
-    return f"{count / 1e9:.1f} GB" if count >= 10**9 else f"{count / 1e6:.0f} MB"
+    return f"{count / 1e9:.1f} GB" if count >= 10**9 else f"{count / 1e6:.1f} MB"

@@ -38,6 +38,28 @@ def test_a_near_miss_says_in_what_it_differs(theirs, in_what):
     assert plain(ours) == plain(theirs)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("1", "1.0", True),
+        ("1", "01", True),
+        ("+2.50", "2.5", True),
+        ("-1", "-1.", True),
+        ("0", "00", True),
+        ("1", "10", False),
+        ("1", "-1", False),
+        ("1.0", "1.01", False),
+        ("9" * 40, "9" * 39 + "8", False),
+        ("v1", "v1.0", False),
+        ("1.2.0", "1.2", False),
+    ],
+)
+def test_numbers_look_alike_where_they_are_equal(one, other, alike):
+    assert bool(lookalikes([one, other])) is alike
+    if alike:
+        assert difference(one, other) == "how the number is written"
+
+
 def test_many_unknown_classes_are_counted_and_some_named():
     with pytest.raises(BadData, match=r"9 classes.*'x0'.*and 4 more.*The model knows 'a', 'b'\."):
         match_classes(["a", "b"], [f"x{n}" for n in range(9)])

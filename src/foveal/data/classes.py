@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from foveal.core.errors import BadData
 
 SHOWN = 5
+NUMBER = re.compile(r"\+?(-?)0*([0-9]+?)(?:\.([0-9]*?)0*)?")  # sign, whole part, fraction
 
 
 def match_classes(
@@ -61,10 +63,14 @@ def match_classes(
 
 
 def lookalikes(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return the names that differ only in case, white space or Unicode form, together, sorted.
+    """Return the names that differ only in case, white space, Unicode form or as numbers, together.
+
+    Each set is sorted.
 
     >>> lookalikes(["cat", "dog", "Cat ", "bird"])
     [('Cat ', 'cat')]
+    >>> lookalikes(["1", "2", "1.0", "10"])
+    [('1', '1.0')]
     """
     alike = defaultdict(list)
     for name in sorted(set(names)):
@@ -77,9 +83,15 @@ def plain(name: str) -> str:
 
     >>> plain("  Rolled-In\tScale ")
     'rolled-in scale'
+    >>> plain("007.50")  # a number is written in one way
+    '7.5'
     """
     folded = unicodedata.normalize("NFKC", name).casefold()
-    return " ".join(unicodedata.normalize("NFKC", folded).split())
+    text = " ".join(unicodedata.normalize("NFKC", folded).split())
+    if number := NUMBER.fullmatch(text):
+        minus, whole, fraction = number.groups("")
+        return f"{minus}{whole}.{fraction}".rstrip(".")
+    return text
 
 
 def difference(one: str, other: str) -> str:
@@ -87,11 +99,15 @@ def difference(one: str, other: str) -> str:
 
     >>> difference("cat", "Cat"), difference("cat", " cat")
     ('case', 'white space')
+    >>> difference("1", "1.0")
+    'how the number is written'
     """
     if unicodedata.normalize("NFKC", one) == unicodedata.normalize("NFKC", other):
         return "Unicode form"
     if one.casefold() == other.casefold():
         return "case"
+    if NUMBER.fullmatch(one.strip()) and one.strip() != other.strip():
+        return "how the number is written"
     return "white space" if one.split() == other.split() else "case and white space"
 
 

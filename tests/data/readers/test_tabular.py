@@ -125,6 +125,49 @@ def test_an_empty_label_is_no_class(put, told):
     assert "2 images without a label: img/1.png, img/2.png" in told(manifest, "unlabelled")
 
 
+@pytest.mark.parametrize("nothing", ["NaN", "nan", " ", "<NA>"])
+def test_a_label_that_is_not_a_number_is_missing_and_counted(put, told, nothing):
+    text = f"path,label,group\nimg/1.png,{nothing},{nothing}\nimg/2.png,1,p\nimg/3.png,2,p\n"
+    manifest = read(table(put(PICTURES), text))
+    assert labels(manifest) == [[], ["1"], ["2"]]
+    assert manifest.table["group"].to_list() == [None, "p", "p"]
+    assert told(manifest, "unlabelled") == "1 image without a label: img/1.png."
+
+
+def test_nan_in_a_column_of_numbers_is_missing_too(put, told):
+    root = put(PICTURES)
+    manifest = read(parquet(root, path=[*PICTURES], label=[1.0, float("nan"), 2.0]))
+    assert labels(manifest) == [["1"], [], ["2"]]
+    listed = pl.Series([["a", "nan"], ["NaN"], ["b"]])
+    manifest = read(parquet(root, path=[*PICTURES], label=listed))
+    assert labels(manifest) == [["a"], [], ["b"]]
+
+
+def test_one_number_written_in_two_ways_is_told(put, told):
+    text = "path,label\nimg/1.png,1\nimg/2.png,1.0\nimg/3.png,10\n"
+    manifest = read(table(put(PICTURES), text))
+    assert manifest.classes == ("1", "1.0", "10")
+    assert told(manifest, "spelling") == (
+        "'1' and '1.0' differ only in how the number is written and are read as 2 classes; if "
+        "they are one, give them the same name."
+    )
+
+
+def test_a_label_that_may_mean_nothing_is_a_class_and_told(put, told):
+    text = "path,label\nimg/1.png,None\nimg/2.png,crack\nimg/3.png,None\n"
+    manifest = read(table(put(PICTURES), text))
+    assert manifest.classes == ("None", "crack")
+    assert told(manifest, "doubtful-label").startswith("2 rows with the label 'None', taken for a")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_a_table_saved_as_unicode_text_is_read(put, encoding):
+    root = put({"bild/größe.png": 1})
+    (root / "t.tsv").write_bytes("path\tlabel\nbild/größe.png\tä\n".encode(encoding))
+    manifest = read(root / "t.tsv")
+    assert (manifest.paths, manifest.classes) == (["bild/größe.png"], ("ä",))
+
+
 @pytest.mark.parametrize(("name", "sep"), [("t.tsv", "\t"), ("t.csv", ";"), ("t.csv", "\t")])
 def test_other_separators_are_understood_and_told(put, told, name, sep):
     text = f"path{sep}label\nimg/1.png{sep}a,b\n"
@@ -204,7 +247,9 @@ def test_files_outside_the_root_are_read_and_told(put, told, tmp_path):
     ("content", "said"),
     [
         (b"", "is empty"),
-        (b"path,label\n", "holds no picture"),
+        (b"path,label\n", r"t\.csv has column names but no rows"),
+        ("path,label\nimg/1.png,a\n".encode("utf-16-le"), "Save it as CSV in UTF-8"),
+        (b"\xff\xfepath,label\n", "Save it as CSV in UTF-8"),
         (b"path,label\nimg/1.png,a,b\n", "cannot be read as a table"),
         (b"path,label\n\xff\xfe,a\n", "Save it as UTF-8"),
         (b"path,label\n,a\n", "Row 1 of .* has no file"),

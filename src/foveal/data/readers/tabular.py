@@ -1,16 +1,18 @@
 """A table with a path column and a label column: CSV, TSV or Parquet.
 
 Columns are guessed by name from `GUESSES`, in that order, whatever their case; what was guessed
-is told, and every one can be named instead. Numbers stay the text that the file holds.
+is told, and every one can be named instead. Numbers stay the text that the file holds; a cell
+that is empty or NaN is missing.
 """
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import posixpath
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from foveal.core.errors import BadData, NotThere, OutOfRange
 from foveal.data.assemble import SPELLINGS, Rows, assemble
@@ -23,6 +25,7 @@ from foveal.data.walk import counted, shown
 if TYPE_CHECKING:
     import polars as pl
 
+Cells = TypeVar("Cells", "pl.Series", "pl.Expr")
 GUESSES = {
     "path": "path file_path filepath file file_name filename image_path image image_file img "
     "img_path picture photo",
@@ -30,6 +33,8 @@ GUESSES = {
     "group": "group group_id patient patient_id subject subject_id track track_id",
     "part": "part split set subset partition",
 }  # names of columns, lower case, spaces and hyphens as underscores
+MISSING = ("", "nan", "<na>")  # a cell that says nothing, lower case, as other programs write it
+DOUBTFUL = frozenset({"na", "n/a", "null", "none"})  # labels that say nothing, or are a class
 ENDINGS = {".csv": ",", ".tsv": "\t", ".parquet": ""}
 
 
@@ -61,6 +66,10 @@ def read(path: Path, settings: ReadSettings) -> Manifest:
         _text(table, columns.get("group"), path).alias("group"),
         _text(table, columns.get("part"), path).alias("part"),
     )
+    if not rows.height:
+        raise BadData(
+            f"{path} has column names but no rows.", hint="Expected a row for each picture."
+        )
     rows, repeated = _once(_checked(rows, path, root), path)
     paths, labels = rows["path"].to_list(), rows["labels"].to_list()
     groups, grouping = groups_of(paths, labels, settings)
@@ -73,7 +82,7 @@ def read(path: Path, settings: ReadSettings) -> Manifest:
             groups=rows["group"].to_list() if "group" in columns else groups,
             parts=_parts(rows["part"].to_list(), path),
         ),
-        findings=[*told, *guessed, *repeated, *_outside(paths), *grouping],
+        findings=[*told, *guessed, *repeated, *_doubtful(labels), *_outside(paths), *grouping],
         grouping=f"group_column={columns['group']!r}" if "group" in columns else settings.grouping,
         source=f"table {path}: {named}",
     )
@@ -86,7 +95,7 @@ def _open(path: Path) -> tuple[pl.DataFrame, list[Finding]]:
     try:
         if path.suffix.lower() == ".parquet":
             return pl.read_parquet(path), []
-        content = path.read_bytes()
+        content = _utf8(path.read_bytes(), path)
         header = content.partition(b"\n")[0].decode("utf-8", "replace")
         expected = ENDINGS.get(path.suffix.lower(), ",")
         separator = max([expected, ",", ";", "\t", "|"], key=header.count)
@@ -98,6 +107,18 @@ def _open(path: Path) -> tuple[pl.DataFrame, list[Finding]]:
         reason = str(error).partition("\n")[0].rstrip(".")
         hint = "Save it as UTF-8." if "utf-8" in reason else ""
         raise BadData(f"{path} cannot be read as a table: {reason}.", hint=hint) from None
+
+
+def _utf8(content: bytes, path: Path) -> bytes:
+    """Return text as UTF-8: a spreadsheet's "Unicode text" is UTF-16, and says so at its start."""
+    try:
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return content.decode("utf-16").encode()
+        if b"\0" not in content[:1024]:
+            return content
+    except UnicodeDecodeError:
+        pass
+    raise BadData(f"{path} is no text in UTF-8.", hint="Save it as CSV in UTF-8.")
 
 
 def _separated(path: Path, separator: str, expected: str) -> Finding:
@@ -147,7 +168,7 @@ def _columns(
 
 
 def _text(table: pl.DataFrame, column: str | None, path: Path) -> pl.Expr:
-    """Return the expression of a column as text; whole floats lose their point, "" is null."""
+    """Return the expression of a column as text; whole floats lose their point, NaN is null."""
     import polars as pl
 
     if column is None:
@@ -155,10 +176,16 @@ def _text(table: pl.DataFrame, column: str | None, path: Path) -> pl.Expr:
     values = table[column]
     if values.dtype.is_nested() or values.dtype == pl.Binary:
         raise BadData(f"Column {column!r} of {path} holds {values.dtype}, not text or numbers.")
-    if values.dtype.is_float() and (values.drop_nulls() % 1 == 0).all():
-        values = values.cast(pl.Int64)  # a column of integers that once had gaps
+    if values.dtype.is_float():
+        values = values.fill_nan(None)
+        if (values.drop_nulls() % 1 == 0).all():
+            values = values.cast(pl.Int64)  # a column of integers that once had gaps
     values = values.cast(pl.String)
-    return pl.lit(values.set(values == "", None))
+    return pl.lit(values.set(_missing(values).fill_null(value=False), None))
+
+
+def _missing(text: Cells) -> Cells:
+    return text.str.strip_chars().str.to_lowercase().is_in(MISSING)
 
 
 def _labels(table: pl.DataFrame, column: str, path: Path) -> pl.Expr:
@@ -167,7 +194,8 @@ def _labels(table: pl.DataFrame, column: str, path: Path) -> pl.Expr:
 
     if isinstance(table.schema[column], pl.List):
         listed = pl.col(column).cast(pl.List(pl.String)).fill_null([])
-        return listed.list.drop_nulls().list.unique(maintain_order=True)
+        said = listed.list.drop_nulls().list.eval(pl.element().filter(~_missing(pl.element())))
+        return said.list.unique(maintain_order=True)
     return pl.concat_list(_text(table, column, path)).list.drop_nulls()
 
 
@@ -236,6 +264,19 @@ def _parts(values: list[str | None], path: Path) -> list[Part | None]:
             hint="Expected train, val or test; if that column is not the part, say part_column=''.",
         )
     return [None if value is None else SPELLINGS[value.strip().lower()] for value in values]
+
+
+def _doubtful(labels: Sequence[Sequence[str]]) -> Iterator[Finding]:
+    """Tell of labels that look like a missing one and are taken for a class."""
+    for name in sorted({n for names in labels for n in names if n.strip().lower() in DOUBTFUL}):
+        rows = tuple(row for row, names in enumerate(labels) if name in names)
+        yield Finding(
+            kind="doubtful-label",
+            message=f"{counted(rows, 'row')} with the label {name!r}, taken for a class of that "
+            "name; if it means that nobody knows, leave these cells empty.",
+            score=0.3,
+            rows=rows,
+        )
 
 
 def _outside(paths: list[str]) -> Iterator[Finding]:

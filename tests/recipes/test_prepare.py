@@ -31,6 +31,33 @@ def test_a_broken_file_is_named_with_its_reason(copy: Path, heard: Callable) -> 
     assert len(done.manifest) == 59
 
 
+def table_of(photos: Path, label: Callable[[int, str], str]) -> Path:
+    files = sorted(photos.glob("*/*.png"))
+    rows = [f"{f.relative_to(photos)},{label(n, f.parent.name)}" for n, f in enumerate(files)]
+    (photos / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    return photos / "labels.csv"
+
+
+def test_pictures_without_a_label_are_counted_left_out_of_fit_and_test(
+    copy: Path, saved: Path, heard: Callable
+) -> None:
+    data = foveal.read(table_of(copy, lambda n, name: "NaN" if n % 10 == 0 else name))
+    listener = heard()
+    done = prepare(data, PrepareSettings(), listener)
+    assert len(done.manifest) == len(done.parts) == 54
+    assert "6 of 60 pictures are left out: they have no label." in listener.sentences
+    listener = heard()
+    judged = foveal.load(saved).test(data, listener=listener)
+    assert "6 of 60 pictures are left out: they have no label." in listener.sentences
+    assert judged.judgement.images <= 12
+
+
+def test_a_table_without_any_label_is_refused(copy: Path, heard: Callable) -> None:
+    data = foveal.read(table_of(copy, lambda _number, _name: ""))
+    with pytest.raises(BadData, match=r"Not one picture of .* has a label\. Is another column"):
+        prepare(data, PrepareSettings(), heard())
+
+
 def test_findings_of_one_kind_are_told_a_few_times_and_counted(copy: Path, heard: Callable) -> None:
     for number in range(TOLD + 3):
         shutil.copy(copy / "dots" / f"{number:02}.png", copy / "dots" / f"again{number}.png")

@@ -37,7 +37,7 @@ from foveal.model.predictor import Predictor
 from foveal.recipes.clock import Clock, environment, peak_mb
 from foveal.recipes.look import cut_away, pictures
 from foveal.recipes.orders import JudgeSettings
-from foveal.recipes.prepare import tell
+from foveal.recipes.prepare import labelled, tell
 from foveal.recipes.ship import read_head
 from foveal.recipes.unseen import labels_of, tell_groups, unseen
 
@@ -111,6 +111,7 @@ def judge_model(
             data, listener=listener, strict=settings.strict, max_broken=settings.max_broken
         )
         tell(scanned, listener)
+        scanned = labelled(scanned, listener)
         scored, left_out = unseen(model.bundle, scanned, listener)
         tell_groups(model.bundle, scored, listener)
         labels_N = labels_of(model.bundle, scored)

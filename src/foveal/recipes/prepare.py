@@ -42,6 +42,7 @@ def prepare(data: Manifest, settings: PrepareSettings, listener: Listener) -> Pr
     """
     manifest = scan(data, listener=listener, strict=settings.strict, max_broken=settings.max_broken)
     tell(manifest, listener)
+    manifest = labelled(manifest, listener)
     key = split_key(manifest, test_share=settings.test_share, seed=settings.seed)
     kept = remembered(key, listener=listener)
     parts = split(manifest, test_share=settings.test_share, seed=settings.seed, kept=kept)
@@ -84,6 +85,29 @@ def tell(manifest: Manifest, listener: Listener) -> None:
     for kind, count in told.items():
         if kind != "broken" and count > TOLD:
             listener.say(f"… and {count - TOLD:,} more of the kind {kind!r}.")
+
+
+def labelled(manifest: Manifest, listener: Listener) -> Manifest:
+    """Return the rows with a label; the others teach nothing and cannot be scored.
+
+    Findings stay, but for the numbers of their rows.
+
+    Raises:
+        BadData: if there is none.
+    """
+    known = manifest.table["labels"].list.len() > 0
+    if known.all():
+        return manifest
+    if not known.any():
+        raise BadData(
+            f"Not one picture of {manifest.source or manifest.root} has a label.",
+            hint="Is another column the label? Name it with label_column.",
+        )
+    listener.say(
+        f"{len(known) - known.sum():,} of {len(known):,} pictures are left out: they have no label."
+    )
+    findings = tuple(replace(finding, rows=()) for finding in manifest.findings)
+    return replace(manifest.rows(known.arg_true().to_numpy()), findings=findings)
 
 
 def _learnable(manifest: Manifest, train: NDArray[np.int64]) -> Manifest:

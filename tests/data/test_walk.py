@@ -78,12 +78,17 @@ def test_links_to_folders_and_pictures_elsewhere_are_followed(put, tmp_path):
 def test_a_name_that_is_no_text_is_left_out_and_told_printably(put):
     root = put({"a/1.png": 1})
     (root / "a" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"x")
+    (root / "a" / os.fsdecode(b"br\xfcche")).mkdir()
+    (root / "a" / os.fsdecode(b"br\xfcche") / "2.png").write_bytes(b"x")
     found = walk(root)
     assert found.pictures == ["a/1.png"]
-    (finding,) = found.findings()
-    assert finding.kind == "bad-name"
-    assert "caf\\udce9.png" in finding.message
-    finding.message.encode()
+    folder, file = found.findings()
+    assert (folder.kind, file.kind) == ("bad-folder-name", "bad-name")
+    assert folder.message == (
+        "1 folder left out with all that is inside, for want of a name in UTF-8: "
+        r"a/br\xfcche/. Rename to have the pictures read."
+    )
+    assert file.message == r"1 file left out for want of a name in UTF-8; rename: a/caf\xe9.png."
 
 
 def test_what_is_no_regular_file_is_no_picture_and_told(put, monkeypatch):

@@ -26,7 +26,7 @@ class Listing:
     hidden: list[str] = field(default_factory=list)  # dot files and litter, not entered
     loops: list[str] = field(default_factory=list)  # links to a folder that they lie in
     dangling: list[str] = field(default_factory=list)  # links to nothing
-    unnamed: list[str] = field(default_factory=list)  # names that are not Unicode, made printable
+    unnamed: list[str] = field(default_factory=list)  # not UTF-8: escaped; folders end in /
     special: list[str] = field(default_factory=list)  # pipes, sockets, devices: reading may not end
 
     def within(self, folder: str) -> Listing:
@@ -77,11 +77,18 @@ class Listing:
                 message=f"{counted(self.dangling, 'link')} to nothing left out: "
                 f"{shown(self.dangling)}.",
             )
-        if self.unnamed:
+        files = [path for path in self.unnamed if not path.endswith("/")]
+        if folders := [path for path in self.unnamed if path.endswith("/")]:
+            yield Finding(
+                kind="bad-folder-name",
+                message=f"{counted(folders, 'folder')} left out with all that is inside, for want "
+                f"of a name in UTF-8: {shown(folders)}. Rename to have the pictures read.",
+            )
+        if files:
             yield Finding(
                 kind="bad-name",
-                message=f"{counted(self.unnamed, 'file or folder')} left out whose name is not "
-                f"UTF-8; rename: {shown(self.unnamed)}.",
+                message=f"{counted(files, 'file')} left out for want of a name in UTF-8; "
+                f"rename: {shown(files)}.",
             )
 
 
@@ -147,7 +154,8 @@ def _sort_out(entries: Iterable[os.DirEntry[str]], prefix: str, out: Listing) ->
     for entry in entries:
         path = prefix + entry.name
         if not entry.name.isascii() and not _is_unicode(entry.name):
-            out.unnamed.append(path.encode("utf-8", "backslashreplace").decode())
+            escaped = os.fsencode(path).decode("utf-8", "backslashreplace")
+            out.unnamed.append(escaped + "/" * _is(entry, "dir"))
         elif entry.name.startswith(".") or entry.name in LITTER:
             out.hidden.append(path)
         elif _is(entry, "dir"):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 
 import pytest
 
@@ -48,6 +50,18 @@ def test_a_folder_of_other_files_is_no_class(put, told):
     assert manifest.classes == ("a", "b")
     assert "notes holds files but no picture" in told(manifest, "not-a-class")
     assert ".txt ×1" in told(manifest, "not-pictures")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")
+def test_a_class_folder_whose_name_is_not_utf8_is_named(put, told):
+    bad = os.fsdecode(b"fen\xeatre")
+    root = put({"a/1.png": 1, f"{bad}/1.png": 2})
+    manifest = read(root)
+    assert manifest.classes == ("a",)
+    assert r"fen\xeatre/. Rename" in told(manifest, "bad-folder-name")
+    shutil.rmtree(root / "a")
+    with pytest.raises(BadData, match=r"names that are not UTF-8: fen\\xeatre/\. Rename"):
+        read(root)
 
 
 def test_a_folder_of_pipes_is_no_class(put, told):

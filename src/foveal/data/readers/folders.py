@@ -77,6 +77,12 @@ def class_folders(found: Listing, folder: Path) -> ClassFolders:
 
 def no_classes(found: Listing, folder: Path) -> BadData:
     """Return the complaint about a folder in which no picture lies in a class folder."""
+    if not found.pictures and found.unnamed:
+        return BadData(
+            f"{folder} holds no picture but under names that are not UTF-8: "
+            f"{shown(found.unnamed)}.",
+            hint="Rename what is named so, then read it again.",
+        )
     if not found.pictures:
         rest = f"{counted(found.others, 'file')} but no picture" if found.others else "no picture"
         return BadData(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -84,3 +85,42 @@ def test_a_closed_standard_output_is_no_accident(saved: Path, photos: Path) -> N
         ["sh", "-c", f"{shlex.join(words)} >&-"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no device that is always full")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "fit {photos} -o {out}/m --backbone classical --json -q",
+        "fit {photos} -o {out}/m --backbone classical -q",
+        "test {saved} {photos} --out {out}/report --json -q",
+        "test {saved} {photos} --out {out}/report -q",
+        "predict {saved} {photos}/dots --json -q",
+        "predict {saved} {photos}/dots --csv -q",
+        "predict {saved} {photos}/dots -q",
+        "doctor --json",
+        "cache",
+    ],
+)
+def test_a_standard_output_that_is_full_is_one_sentence(
+    saved: Path, photos: Path, tmp_path: Path, words: str
+) -> None:
+    # PYTHONUNBUFFERED would hide that the buffer is written once more at the very end
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = shlex.split(words.format(saved=saved, photos=photos, out=tmp_path))
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "foveal", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=env,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "foveal: The result cannot be written to standard output: No space left on device.\n",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from foveal.core.errors import FovealError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -93,12 +96,31 @@ def put(values: Mapping[str, Any]) -> None:
     """Print one JSON object on stdout, on one line; names that are no Unicode as escapes."""
     unicode = (sys.stdout.encoding or "").lower() in {"utf-8", "utf8"}
     text = json.dumps(values, ensure_ascii=not unicode, allow_nan=False)
-    print(_escaped(text, "Cs"), flush=True)  # noqa: T201 — results go to stdout
+    write(_escaped(text, "Cs") + "\n")
 
 
 def show(text: str = "") -> None:
     """Print one line of the result on stdout, for people."""
-    print(_escaped(text, "Cs", "Cc"), flush=True)  # noqa: T201 — results go to stdout
+    write(_escaped(text, "Cs", "Cc") + "\n")
+
+
+def write(text: str) -> None:
+    """Write a piece of the result to stdout, now.
+
+    Raises:
+        FovealError: where it cannot be written: a full disk, a file that grew too large.
+        BrokenPipeError: where nobody reads on.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is left in the buffer goes nowhere; else Python would try, and fail, once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        reason = error.strerror or error
+        raise FovealError(f"The result cannot be written to standard output: {reason}.") from None
 
 
 def plain(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foveal.cli.console import Quiet, console, put, show
+from foveal.cli.console import Quiet, console, put, show, write
 from foveal.core.errors import OutOfRange
 
 if TYPE_CHECKING:
@@ -51,14 +51,14 @@ def predict(
     from foveal.recipes.model import load
 
     loaded = load(model)
-    write = _json if json_lines else _csv if as_csv else _text
+    answer = _json if json_lines else _csv if as_csv else _text
     with console(quiet=quiet) as heard:
         if not files and sys.stdin.isatty():
             heard.say("Paths are read from standard input, a line each.")
         paths = _paths(files or ["-"])
         shown = min(top, len(loaded.classes))
         answers = loaded.stream(paths, top=shown, listener=heard)
-        right, broken = write(answers, shown)
+        right, broken = answer(answers, shown)
         if broken:
             heard.say(f"{broken} of {right + broken} files could not be read.")
         elif not right:
@@ -97,9 +97,15 @@ def _json(answers: Iterable[Answer], _top: int) -> tuple[int, int]:
     return counts[0], counts[1]
 
 
+class _Stdout:
+    """What the CSV writer takes for a file."""
+
+    write = staticmethod(write)
+
+
 def _csv(answers: Iterable[Answer], top: int) -> tuple[int, int]:
     counts = [0, 0]
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(_Stdout(), lineterminator="\n")
     more = [f"{name}{n}" for n in range(2, top + 1) for name in ("label", "probability")]
     writer.writerow(["path", "label", "probability", *more, "error"])
     for answer in answers:
@@ -107,7 +113,6 @@ def _csv(answers: Iterable[Answer], top: int) -> tuple[int, int]:
         said = [text for label, p in answer.top for text in (label, f"{p:.6g}")]
         said += [""] * (2 * top - len(said))
         writer.writerow([_cell(text) for text in (answer.path, *said, answer.error)])
-        sys.stdout.flush()
     return counts[0], counts[1]
 
 

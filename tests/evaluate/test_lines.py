@@ -6,7 +6,7 @@ import numpy as np
 
 from foveal.evaluate.interval import Interval
 from foveal.evaluate.judge import Judgement, judge, majority
-from foveal.evaluate.lines import class_lines, lines
+from foveal.evaluate.lines import class_lines, lines, sentence_lines
 from foveal.model.predictions import Predictions
 
 
@@ -65,3 +65,12 @@ def test_the_worst_classes_come_first_and_absent_ones_not_at_all() -> None:
 def test_class_names_fit_on_a_line() -> None:
     names = [row[0] for row in class_lines(judgement())[1:]]
     assert all(len(name) <= 40 and "\n" not in name for name in names)
+
+
+def test_what_is_heavy_says_so_in_a_word_of_its_own() -> None:
+    found = judgement(promised={"top1": Interval(0.9999, 0.999, 1.0)})
+    text = sentence_lines(found)
+    assert [line.split(":")[0] for line in text if "NOT kept" in line] == ["Warning"]
+    for line, each in zip(text, found.said, strict=True):
+        word = {"warning": "Warning: ", "note": "Note: ", "fact": ""}[each.weight]
+        assert line == word + each.text

@@ -155,6 +155,10 @@ class TestNumbers:
         text = Page(render(report)).text
         for sentence in report.judgement.sentences:
             assert " ".join(sentence.split()) in text
+        words = {"warning": "Warning ", "note": "Note ", "fact": ""}
+        for each in report.judgement.said[1:]:
+            assert words[each.weight] + " ".join(each.text.split()) in text
+        assert {each.weight for each in report.judgement.said} >= {"note", "fact"}
         for label in ("Accuracy (top-1)", "ROC-AUC", "Log loss", "Calibration error"):
             assert label in text
         for words in ("Always the commonest class", "Promised by cross-validation"):

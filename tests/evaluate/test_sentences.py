@@ -142,3 +142,42 @@ def test_perfect_answers_are_not_called_free_of_mistakes() -> None:
     assert "No interval for" in text
     assert "macro f1" in text
     assert "No interval for" not in said(predictions(nine_of_ten(90), classes=7))
+
+
+def weights(given: Predictions, **options: object) -> dict[str, str]:
+    """Return the weight of each sentence, by its text."""
+    found = judge(given, resamples=300, **options).said
+    return {each.text.replace("\xa0", " "): each.weight for each in found}
+
+
+def test_what_speaks_against_the_model_is_a_warning_and_stands_right_after_the_result() -> None:
+    right = predictions(np.ones(300, dtype=bool))
+    found = weights(
+        predictions(nine_of_ten(300), confidence=0.99),
+        baselines={"better": right, "majority": majority(right, [1, 1, 1])},
+        promised={"top1": Interval(0.99, 0.98, 1.0)},
+    )
+    warnings = [text for text, weight in found.items() if weight == "warning"]
+    assert list(found)[1 : 1 + len(warnings)] == warnings
+    assert [
+        next(key for key in ("WORSE", "NOT kept", "too sure") if key in text) for text in warnings
+    ] == ["WORSE", "NOT kept", "too sure"]
+    assert found[next(text for text in found if "'majority'" in text)] == "fact"
+
+
+def test_what_limits_the_numbers_is_a_note() -> None:
+    found = weights(predictions(nine_of_ten(30)))
+    assert set(found.values()) == {"fact", "note"}
+    assert found[next(text for text in found if "must differ by" in text)] == "note"
+
+
+def test_a_little_too_sure_with_very_many_images_is_no_warning() -> None:
+    found = weights(predictions(nine_of_ten(6000), confidence=0.93))
+    assert found[next(text for text in found if "too sure" in text)] == "note"
+
+
+def test_json_has_the_sentences_as_they_were_and_names_the_warnings() -> None:
+    judged = judge(predictions(nine_of_ten(300), confidence=0.99), resamples=300)
+    out = judged.to_mapping()
+    assert out["sentences"] == [each.text for each in judged.said]
+    assert out["warnings"] == [each for each in out["sentences"] if "too sure" in each]

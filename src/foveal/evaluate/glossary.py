@@ -83,7 +83,7 @@ SAME_AS_ANOTHER = {"macro_recall"}  # of what is computed; not shown twice
 
 BASELINES = {
     "majority": "Always the commonest class",
-    "classical": "Classical features, no network",
+    "classical": "Classical features of the same pixels",
 }
 
 WORDS = {
@@ -93,6 +93,9 @@ WORDS = {
     "when intervals are computed, since they are not independent.",
     "Baseline": "What something much simpler reaches on the same images. A model that is not "
     "clearly above it has learnt little.",
+    "Baseline “classical”": "Gradients and colours counted on a grid, read from the very pixels "
+    "that this network gets, at its size and with its crop. A fit with --backbone classical "
+    "chooses pixels and features for itself and may well score higher.",
     "Cross-validation": "Training on some of the training images and testing on the others, in "
     "turns. It chose the settings, and it promised a result before the test images were seen.",
     "Confidence": "The probability that the model gives its answer.",

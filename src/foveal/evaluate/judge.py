@@ -72,9 +72,9 @@ def judge(
         ),
         promised=dict(promised or {}),
         tells_apart=tells_apart(predictions, whole["top1"]),
-        sentences=(),
+        said=(),
     )
-    return replace(judgement, sentences=sentences(judgement))
+    return replace(judgement, said=sentences(judgement))
 
 
 def majority(predictions: Predictions, train_counts_K: NDArray[np.int64]) -> Predictions:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foveal.evaluate.interval import Interval
+
+Weight = Literal["warning", "note", "fact"]  # from heavy to light
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,18 @@ class Baseline:
     difference: Interval  # top-1 of the judged model minus this one's, paired image by image
 
 
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """What the numbers mean, and how much it matters.
+
+    A ``warning`` says that the model should not be trusted as it is, a ``note`` that the numbers
+    say less than they seem to.
+    """
+
+    text: str
+    weight: Weight = "fact"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Judgement:
     """What the numbers say about N images over K classes, as plain data."""
@@ -58,7 +72,12 @@ class Judgement:
     baselines: tuple[Baseline, ...]
     promised: Mapping[str, Interval]  # what cross-validation had said of some of the metrics
     tells_apart: float | None  # smallest difference in top-1, as a share, that this test shows
-    sentences: tuple[str, ...]  # for a person, most important first
+    said: tuple[Sentence, ...]  # for a person, most important first
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What is said, without its weight."""
+        return tuple(sentence.text for sentence in self.said)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return it JSON-ready: each metric at the top level as ``{value, low, high}``.
@@ -74,6 +93,7 @@ class Judgement:
             "seed": self.seed,
             "tells_apart": self.tells_apart,
             "sentences": list(self.sentences),
+            "warnings": [each.text for each in self.said if each.weight == "warning"],
             "promised": {name: _plain(interval) for name, interval in self.promised.items()},
             "baselines": {
                 baseline.name: {

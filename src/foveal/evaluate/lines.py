@@ -1,4 +1,4 @@
-"""A judgement as rows of text for a terminal: the metrics, and the classes that fare worst."""
+"""A judgement as text for a terminal: the metrics, what they mean, the classes that fare worst."""
 
 from __future__ import annotations
 
@@ -36,6 +36,14 @@ def lines(judgement: Judgement) -> list[Row]:
             )
         )
     return rows
+
+
+def sentence_lines(judgement: Judgement) -> list[str]:
+    """Return what the numbers mean; what is heavy begins with a word that says so."""
+    return [
+        each.text if each.weight == "fact" else f"{each.weight.capitalize()}: {each.text}"
+        for each in judgement.said
+    ]
 
 
 def class_lines(judgement: Judgement, *, most: int = 10) -> list[Row]:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import get_args
 
 from foveal.evaluate.difference import kept
 from foveal.evaluate.glossary import meaning
 from foveal.evaluate.interval import Interval
-from foveal.evaluate.judgement import Baseline, Judgement
+from foveal.evaluate.judgement import Baseline, Judgement, Sentence, Weight
 from foveal.evaluate.wording import number, percent
 
 FEW_IMAGES = 10  # of a class
 FEW_GROUPS = 20  # in simulations, intervals from 20 groups held the truth in 80 to 93 % of trials
 ROUGH = 0.1  # a difference in top-1 that a test must be able to show before it confirms anything
 FINE = 0.01  # a difference in top-1 that is small enough to pass without a word
+MUCH = 0.05  # of overconfidence, as a share: from here on its probabilities mislead
 SHOWN = 5  # class names in one sentence
 LESS_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error"})
 
 
-def sentences(judgement: Judgement) -> tuple[str, ...]:
-    """Return what a person should know about these numbers, most important first."""
-    return (
-        *_top1(judgement),
+def sentences(judgement: Judgement) -> tuple[Sentence, ...]:
+    """Return what a person should know about these numbers: the result, then by weight."""
+    rest = (
         *(_against(baseline) for baseline in judgement.baselines),
         *_promises(judgement),
         *_size(judgement),
@@ -29,42 +30,49 @@ def sentences(judgement: Judgement) -> tuple[str, ...]:
         *_classes(judgement),
         *_silent(judgement),
     )
+    weights = get_args(Weight)
+    return (*_top1(judgement), *sorted(rest, key=lambda each: weights.index(each.weight)))
 
 
-def _top1(judgement: Judgement) -> Iterator[str]:
+def _top1(judgement: Judgement) -> Iterator[Sentence]:
     top1 = judgement.metrics["top1"]
     if top1.value is None:
         return
     right = f"{percent(top1.value)} of {_counted(judgement.images, 'test image')} are right"
     if top1.low is None or top1.high is None:
-        yield f"{right}; how far that may be trusted cannot be said."
+        yield Sentence(f"{right}; how far that may be trusted cannot be said.", "warning")
     else:
-        yield (
+        yield Sentence(
             f"{right}; for all images like these it is between {percent(top1.low)} and "
             f"{percent(top1.high)} (95 % interval)."
         )
 
 
-def _against(baseline: Baseline) -> str:
+def _against(baseline: Baseline) -> Sentence:
     gain = baseline.difference
     if gain.value is None or gain.low is None or gain.high is None:
-        return f"One image or group alone cannot compare it with the baseline {baseline.name!r}."
+        return Sentence(
+            f"One image or group alone cannot compare it with the baseline {baseline.name!r}.",
+            "note",
+        )
     span = f"{_points(gain.value)} points of top-1 ({_points(gain.low)} to {_points(gain.high)})"
     if gain.low > 0:
-        return f"It is better than the baseline {baseline.name!r} by {span}."
+        return Sentence(f"It is better than the baseline {baseline.name!r} by {span}.")
     if gain.high < 0:
         turned = Interval(-gain.value, -gain.high, -gain.low)
-        return (
+        return Sentence(
             f"It is WORSE than the baseline {baseline.name!r} by {_points(turned.value)} points of "
-            f"top-1 ({_points(turned.low)} to {_points(turned.high)})."
+            f"top-1 ({_points(turned.low)} to {_points(turned.high)}).",
+            "warning",
         )
-    return (
+    return Sentence(
         f"These images cannot tell it from the baseline {baseline.name!r}: "
-        f"the difference is {span}."
+        f"the difference is {span}.",
+        "note",
     )
 
 
-def _promises(judgement: Judgement) -> Iterator[str]:
+def _promises(judgement: Judgement) -> Iterator[Sentence]:
     for name, promised in judgement.promised.items():
         found = judgement.metrics.get(name, Interval(None))
         verdict = kept(promised, found)
@@ -78,37 +86,49 @@ def _promises(judgement: Judgement) -> Iterator[str]:
         )
         worse = (found.value < promised.value) != (name in LESS_IS_BETTER)
         if verdict and judgement.tells_apart is not None and judgement.tells_apart >= ROUGH:
-            yield f"{numbers}: no contradiction, but so few images would hardly show one."
+            yield Sentence(
+                f"{numbers}: no contradiction, but so few images would hardly show one.", "note"
+            )
         elif verdict:
-            yield f"{numbers}: the promise was kept."
+            yield Sentence(f"{numbers}: the promise was kept.")
         elif worse:
-            yield (
+            yield Sentence(
                 f"{numbers}: the promise was NOT kept. Either the test images differ from the "
-                "training images, or training images that resemble each other need groups."
+                "training images, or training images that resemble each other need groups.",
+                "warning",
             )
         else:
-            yield f"{numbers}: better than promised, so the test images may be easier."
+            yield Sentence(
+                f"{numbers}: better than promised, so the test images may be easier.", "note"
+            )
 
 
-def _size(judgement: Judgement) -> Iterator[str]:
+def _size(judgement: Judgement) -> Iterator[Sentence]:
     images, groups, least = judgement.images, judgement.groups, judgement.tells_apart
     held = _counted(images, "test image")
     if groups is not None:
         held += f" in {_counted(groups, 'group')}"
     if least is None:
-        yield f"With {held} no difference between two models can be told."
+        yield Sentence(f"With {held} no difference between two models can be told.", "note")
     elif least >= FINE:
-        yield (
+        yield Sentence(
             f"With {held} two models must differ by about {100 * least:.0f} points "
-            "before this test can tell them apart."
+            "before this test can tell them apart.",
+            "note" if least >= ROUGH else "fact",
         )
     if groups == 1:
-        yield "All test images belong to one group, so no interval can be given: add groups."
+        yield Sentence(
+            "All test images belong to one group, so no interval can be given: add groups.",
+            "warning",
+        )
     elif groups is not None and groups < FEW_GROUPS:
-        yield f"There are only {groups} groups: the intervals themselves are rough, and too short."
+        yield Sentence(
+            f"There are only {groups} groups: the intervals themselves are rough, and too short.",
+            "note",
+        )
 
 
-def _calibration(judgement: Judgement) -> Iterator[str]:
+def _calibration(judgement: Judgement) -> Iterator[Sentence]:
     top1, over = judgement.metrics["top1"], judgement.metrics["overconfidence"]
     error = judgement.metrics["calibration_error"]
     if top1.value is None or over.value is None or over.low is None or over.high is None:
@@ -118,36 +138,42 @@ def _calibration(judgement: Judgement) -> Iterator[str]:
         f"{percent(top1.value)} right on the mean"
     )
     if over.low > 0:
-        yield f"It is too sure of itself: {sure}."
+        yield Sentence(
+            f"It is too sure of itself: {sure}.", "warning" if over.value >= MUCH else "note"
+        )
     elif over.high < 0:
-        yield f"It is right more often than it says: {sure}."
+        yield Sentence(f"It is right more often than it says: {sure}.")
     elif error.low is not None and error.low > 0:
-        yield (
+        yield Sentence(
             f"Its confidence fits on the mean but not everywhere ({sure}, calibration error "
-            f"{error}): see the reliability diagram."
+            f"{error}): see the reliability diagram.",
+            "note",
         )
     else:
-        yield f"These images do not contradict its confidence: {sure}."
+        yield Sentence(f"These images do not contradict its confidence: {sure}.")
 
 
-def _classes(judgement: Judgement) -> Iterator[str]:
+def _classes(judgement: Judgement) -> Iterator[Sentence]:
     absent = [row.name for row in judgement.per_class if row.support == 0]
     few = [row.name for row in judgement.per_class if 0 < row.support < FEW_IMAGES]
     total = _counted(len(judgement.classes), "class", "classes")
     if absent:
         have = "has no test image and is" if len(absent) == 1 else "have no test image and are"
-        yield (
-            f"{len(absent)} of {total} {have} left out of the means over classes: {_names(absent)}."
+        yield Sentence(
+            f"{len(absent)} of {total} {have} left out of the means over classes: "
+            f"{_names(absent)}.",
+            "note",
         )
     if few:
         have = "has" if len(few) == 1 else "have"
-        yield (
+        yield Sentence(
             f"{len(few)} of {total} {have} fewer than {FEW_IMAGES} test images, "
-            f"too few for numbers of their own: {_names(few)}."
+            f"too few for numbers of their own: {_names(few)}.",
+            "note",
         )
 
 
-def _silent(judgement: Judgement) -> Iterator[str]:
+def _silent(judgement: Judgement) -> Iterator[Sentence]:
     """Say which numbers have no interval because every resample gave the same."""
     mute = [
         _title(name)
@@ -155,7 +181,7 @@ def _silent(judgement: Judgement) -> Iterator[str]:
         if interval.value is not None and interval.low is None
     ]
     if mute and judgement.groups != 1:
-        yield (
+        yield Sentence(
             f"No interval for {', '.join(mute)}: the number was the same in every resample, "
             "which says that these images hold too few mistakes, not that there are none."
         )

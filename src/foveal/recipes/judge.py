@@ -20,7 +20,7 @@ from foveal.data.scan import broken_check, scan
 from foveal.evaluate.interval import Interval
 from foveal.evaluate.judge import judge, majority
 from foveal.evaluate.judgement import Judgement
-from foveal.evaluate.lines import lines
+from foveal.evaluate.lines import lines, sentence_lines
 from foveal.evaluate.report import (
     Cost,
     DataSummary,
@@ -57,7 +57,7 @@ class Judged:
         rows = lines(self.judgement)
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         table = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) for r in rows]
-        return [*(line.rstrip() for line in table), "", *self.judgement.sentences]
+        return [*(line.rstrip() for line in table), "", *sentence_lines(self.judgement)]
 
     def to_mapping(self) -> dict[str, Any]:
         """Return everything JSON-ready: ``top1: {value, low, high}`` and so on."""

@@ -182,7 +182,7 @@ def test_a_dead_or_stopped_worker_changes_no_bit(
     pictures: Canvases, undisturbed: list[Batch], blow: signal.Signals
 ) -> None:
     def struck() -> Iterator[Batch]:
-        for batch in _feed(pictures, workers=2, patience_s=2, ears=ears):
+        for batch in _feed(pictures, workers=2, patience_s=1, ears=ears):
             if batch.step == 4:
                 for child in multiprocessing.active_children():
                     os.kill(child.pid or 0, blow)
@@ -274,6 +274,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow  # three interpreters import torch, one after the other
 def test_new_interpreters_see_the_same_canvases_in_memory_and_in_a_file(
     photos: Path, tmp_path: Path
 ) -> None:

@@ -120,18 +120,16 @@ class _Crew:
                 why = str(gone)
             if death < DEATHS:
                 self.seats[seat] = self.seats[seat].successor()
-                self._say(
-                    "gone", f"A worker {why}. Another took its place, and nothing else changed."
-                )
+                self._say("gone", f"A worker of the feed {why}. Another took its place and work.")
         raise FovealError(
-            f"A worker {why}, {DEATHS} times in a row at {called()}.",
-            hint="Look at what that is, and at the memory; with workers = 0 there are none.",
+            f"A worker of the feed {why}, {DEATHS} times in a row at {called()}.",
+            hint="Look at them and at the free memory, or set workers = 0.",
         )
 
     def instead(self, number: int, reason: str) -> Array:
         """Make here what a worker could not: it raises as it did there, or it was the worker."""
         made = self._make(number)
-        self._say("failed", f"A worker failed ({reason}): the main process does its work, slower.")
+        self._say("failed", f"A worker of the feed failed ({reason}): its work is done here.")
         return made
 
     def close(self) -> None:

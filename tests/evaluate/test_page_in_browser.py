@@ -236,6 +236,20 @@ class TestCells:
                 lowest = viewer["y"] if width == 390 else 900
                 assert 0 <= box["y"] <= box["y"] + box["height"] <= lowest
 
+    def test_a_matrix_wider_than_the_page_says_so_and_fades_until_its_end(
+        self, make_report: MakeReport, opened: Callable[..., Any]
+    ) -> None:
+        report = make_report(tuple(map(str, range(15))), images=150)
+        with opened(report) as tab:
+            assert not tab.locator(".swipe").is_visible()
+        with opened(report, width=390) as tab:
+            assert tab.locator(".swipe").is_visible()
+            box = tab.locator(".scroll:has(#matrix)")
+            playwright.expect(box).to_have_class("scroll wide more")
+            box.evaluate("box => box.scrollTo({left: 1e5, behavior: 'instant'})")
+            playwright.expect(box).to_have_class("scroll wide")
+            assert tab.locator(".swipe").is_visible(), "else the matrix would jump"
+
     def test_next_walks_over_the_mistakes_from_common_to_rare(
         self, make_report: MakeReport, opened: Callable[..., Any]
     ) -> None:

@@ -207,6 +207,17 @@
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   }
 
+  // — what is wider than the page fades out where there is more —
+
+  for (const box of document.querySelectorAll(".scroll")) {
+    const look = () => {
+      box.classList.toggle("wide", box.scrollWidth - box.clientWidth > 2);
+      box.classList.toggle("more", box.scrollWidth - box.clientWidth - box.scrollLeft > 2);
+    };
+    box.addEventListener("scroll", look, { passive: true });
+    new ResizeObserver(look).observe(box);
+  }
+
   // — tables: sort by a heading, search by name —
 
   for (const button of document.querySelectorAll(".sort"))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -90,3 +94,40 @@ def test_a_file_keeps_what_it_held_when_writing_fails(
         write_file(target, b"new")
     assert target.read_bytes() == b"old"
     assert [path.name for path in target.parent.iterdir()] == ["numbers.json"]
+
+
+def test_a_file_and_its_new_name_are_synced_in_this_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = []
+    sync, replace = os.fsync, Path.replace
+
+    def syncing(descriptor: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "content")
+        sync(descriptor)
+
+    def replacing(self: Path, target: Path) -> Path:
+        done.append("name")
+        return replace(self, target)
+
+    monkeypatch.setattr(files.os, "fsync", syncing)
+    monkeypatch.setattr(Path, "replace", replacing)
+    write_file(tmp_path / "numbers.json", b"new")
+    assert done == ["content", "name", "folder"]
+
+
+@pytest.mark.parametrize(("number", "refused"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_disk_that_cannot_sync_folders_is_used_and_one_that_fails_at_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, refused: bool
+) -> None:
+    sync = os.fsync
+
+    def syncing(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        sync(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", syncing)
+    with pytest.raises(OSError, match="error") if refused else nullcontext():
+        write_file(tmp_path / "numbers.json", b"new")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"new"]

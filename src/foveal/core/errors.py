@@ -9,6 +9,7 @@ FovealError            exit 1, status 400
 ├── BrokenImage        exit 1   bytes that are not a picture we read
 ├── BadWeights         exit 1   weights or graphs that do not fit the network
 ├── Damaged            exit 1   a file that is not what its hash promised
+├── CannotResume       exit 2   a run that was begun with other settings, data or version
 ├── MissingExtra       exit 1   something that needs `pip install foveal[...]`
 └── DiskFull           exit 1   no space left; the state before is intact
 """
@@ -98,6 +99,13 @@ class BadWeights(FovealError):
 
 class Damaged(FovealError):
     """A file that is not what its hash promised."""
+
+
+class CannotResume(FovealError):
+    """A run that cannot go on from its checkpoint: settings, data or version are others."""
+
+    exit_code = 2
+    status = 409
 
 
 class MissingExtra(FovealError):

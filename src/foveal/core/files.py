@@ -51,7 +51,8 @@ def disk_full_is_said(path: Path) -> Iterator[None]:
 def write_file(path: Path, content: bytes) -> None:
     """Write ``content`` so that ``path`` holds all of it or what it held before.
 
-    The bytes go beside the target, are synced, then renamed over it; missing parents are made.
+    The bytes go beside the target, are synced, then renamed over it, and the new name is synced;
+    missing parents are made.
 
     Raises:
         DiskFull: when there is no room; ``path`` is as it was.
@@ -65,6 +66,7 @@ def write_file(path: Path, content: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)
+            sync_folder(path.parent)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
@@ -178,6 +180,20 @@ def check_exists(path: Path, what: str) -> None:
         return
     near = next(parent for parent in [*path.absolute().parents] if parent.exists())
     raise NotThere(f"There is no {what} at {path}.", hint=f"{near} is the nearest folder there is.")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in ``folder`` outlast a power cut: a rename is not on the disk before.
+
+    Windows has no such call, nor have some network disks: they see to their names themselves.
+    """
+    if sys.platform == "win32":
+        return
+    try:
+        _sync(folder)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
 
 
 def _sync(path: Path) -> None:

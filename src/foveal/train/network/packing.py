@@ -3,7 +3,8 @@
 This is what lies between an optimiser's state (tensors, tuples, flags, dicts by number) and a
 file that holds JSON and tensors alone. What JSON has no word for is written as a dict of one
 tagged entry: ``{"$tuple": [0.9, 0.999]}``. Nothing in it can run code, and nothing is guessed:
-a value of a kind that would not come back as it was is refused.
+a value of a kind that would not come back as it was is refused. (Any dict comes back as a plain
+one, and NumPy's float64 as Python's float.)
 """
 
 from __future__ import annotations

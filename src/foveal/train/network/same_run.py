@@ -1,4 +1,4 @@
-"""Whether a run may go on from its checkpoint: only with the settings and data it was begun with."""
+"""Whether a run may go on from its checkpoint: only with the settings and data it began with."""
 
 from __future__ import annotations
 

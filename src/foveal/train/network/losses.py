@@ -37,48 +37,50 @@ class LossSettings:
             raise OutOfRange("weights", self.weights_K.tolist(), "positive numbers, one per class")
 
 
-Loss = Callable[[Tensor, Targets, LossSettings], tuple[Tensor, Tensor]]
-"""(logits (B, K), targets, settings) -> (loss, weight) of every picture, (B,) each.
+Loss = Callable[[Tensor, Targets, LossSettings], Tensor]
+"""(logits (B, K), targets, settings) -> loss of every picture (B,), times its weight.
 
-The loss of a batch is ``sum(loss) / sum(weight)``. So a batch may be worked off in parts of any
-size, on any number of ranks, and its gradient is the same.
+The loss of a batch is their sum over the sum of ``weights_of``. So a batch may be worked off in
+parts of any size, on any number of ranks, and its gradient is the same.
 """
 
 
-def cross_entropy(
-    logits_BK: Tensor, targets: Targets, settings: LossSettings
-) -> tuple[Tensor, Tensor]:
+def cross_entropy(logits_BK: Tensor, targets: Targets, settings: LossSettings) -> Tensor:
     """Return the cross-entropy, with smoothed labels and weighted classes where asked for.
 
     Source:
         Szegedy et al., "Rethinking the Inception Architecture", CVPR 2016, section 7 (smoothing).
     """
-    shares_BK, weight_B = _shares(logits_BK, targets, settings)
-    return -(shares_BK * log_softmax(logits_BK.float(), dim=1)).sum(1), weight_B
+    shares_BK = _smooth(targets, logits_BK.shape[1], settings)
+    return -(shares_BK * log_softmax(logits_BK.float(), dim=1)).sum(1)
 
 
-def focal(logits_BK: Tensor, targets: Targets, settings: LossSettings) -> tuple[Tensor, Tensor]:
+def focal(logits_BK: Tensor, targets: Targets, settings: LossSettings) -> Tensor:
     """Return the focal loss: what is answered well already counts less, by (1 - p)^gamma.
 
     Source:
         Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017.
     """
-    shares_BK, weight_B = _shares(logits_BK, targets, settings)
+    shares_BK = _smooth(targets, logits_BK.shape[1], settings)
     log_p_BK = log_softmax(logits_BK.float(), dim=1)
     unsure_BK = (1 - log_p_BK.exp()).clamp_min(0) ** settings.gamma
-    return -(shares_BK * unsure_BK * log_p_BK).sum(1), weight_B
+    return -(shares_BK * unsure_BK * log_p_BK).sum(1)
 
 
-def _shares(logits_BK: Tensor, targets: Targets, settings: LossSettings) -> tuple[Tensor, Tensor]:
-    """Return smoothed targets (B, K), times the weight of their class, and their sum (B,)."""
-    classes = logits_BK.shape[1]
-    hard = targets.ndim == 1
-    shares_BK = one_hot(targets, classes).float() if hard else targets.float()
-    weight_B = torch.ones(len(logits_BK), device=logits_BK.device)
-    if settings.weights_K is not None:
-        weight_B = (shares_BK * settings.weights_K.to(shares_BK)).sum(1)
+def weights_of(targets: Targets, settings: LossSettings) -> Tensor:
+    """Return how much each picture counts (B,): the weight of its class, or of its mixture."""
+    weights_K = settings.weights_K
+    if weights_K is None:
+        return torch.ones(len(targets), device=targets.device)
+    weights_K = weights_K.to(targets.device, torch.float32)
+    return weights_K[targets] if targets.ndim == 1 else (targets.float() * weights_K).sum(1)
+
+
+def _smooth(targets: Targets, classes: int, settings: LossSettings) -> Tensor:
+    """Return smoothed targets (B, K), times the weight of each picture."""
+    shares_BK = one_hot(targets, classes).float() if targets.ndim == 1 else targets.float()
     smooth_BK = shares_BK * (1 - settings.smoothing) + settings.smoothing / classes
-    return smooth_BK * weight_B[:, None], weight_B
+    return smooth_BK * weights_of(targets, settings)[:, None]
 
 
 LOSSES: Table[Loss] = Table("loss", {"cross_entropy": cross_entropy, "focal": focal})

@@ -1,4 +1,4 @@
-"""Fit: which network, which rows, and the strategy that makes a classifier of the two."""
+"""Fit: which network, which rows, and the classifier that is made of the two."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from foveal.recipes.clock import Clock
 from foveal.recipes.fitted import Fitted
 from foveal.recipes.orders import AUTO, FitSettings
 from foveal.recipes.prepare import prepare
-from foveal.recipes.strategies import STRATEGIES
+from foveal.recipes.probe import probe
 
 
 def fit_classifier(
     data: Manifest, settings: FitSettings, listener: Listener, clock: Clock
 ) -> Fitted:
-    """Return the classifier that the strategy of ``settings`` makes.
+    """Return the classifier that held-out pictures prefer.
 
     Args:
         data: labelled, one class a picture.
@@ -28,14 +28,13 @@ def fit_classifier(
 
     Raises:
         BadData: where there is nothing to learn from.
-        FovealError: from reading, from the backbone, from training; see there.
+        FovealError: from reading, from the backbone, see there.
     """
-    strategy = STRATEGIES.pick(settings.train.strategy)
     with clock("backbone"):
         host = pick(_named(settings.backbone, listener), listener)
     with clock("reading files"):
         prepared = prepare(data, settings.prepare, listener)
-    return strategy(host, prepared, settings, listener, clock)
+    return probe(host, prepared, settings, listener, clock)
 
 
 def _named(settings: BackboneSettings, listener: Listener) -> BackboneSettings:

@@ -42,7 +42,6 @@ from foveal.recipes.orders import (
 )
 from foveal.recipes.ship import bundle_of
 from foveal.train.head.settings import ProbeSettings
-from foveal.train.network.settings import TrainSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +111,6 @@ _RECORDS: dict[str, type[Any]] = {
     "backbone": BackboneSettings,
     "prepare": PrepareSettings,
     "probe": ProbeSettings,
-    "train": TrainSettings,
 }
 
 

@@ -87,6 +87,15 @@ def test_the_last_two_stay_in_folders_made_for_them(tmp_path: Path) -> None:
     assert names(path.parent) == ["step-100000000.safetensors", "step-99999995.safetensors"]
 
 
+def test_new_folders_outlast_a_power_cut_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(checkpoint, "sync_folder", synced.append)
+    Checkpoints(tmp_path / "new" / "run").save(state(1))
+    assert synced == [tmp_path, tmp_path / "new", tmp_path / "new" / "run"]
+
+
 def test_fewer_than_two_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OutOfRange, match="keep = 1 cannot work"):
         Checkpoints(tmp_path, keep=1)

@@ -168,12 +168,26 @@ def test_the_size_is_known_before_anything_is_written(tmp_path: Path) -> None:
 
 
 def test_other_tools_can_look_inside(tmp_path: Path) -> None:
-    network = {"half": torch.rand(3).half(), "whole": torch.rand(2, 3), "flag": torch.tensor(True)}
-    with safe_open(write(tmp_path / "one", state(network=network)), "pt") as file:
+    network = {"flag": torch.tensor(True), "half": torch.rand(3).half(), "whole": torch.rand(2, 3)}
+    path = write(tmp_path / "one", state(network=network))
+    with safe_open(path, "pt") as file:
         assert {name: file.get_tensor(f"network/{name}").tolist() for name in network} == {
             name: each.tolist() for name, each in network.items()
         }
         assert file.metadata()["format"] == "foveal checkpoint 1"
+
+
+def test_every_tensor_begins_at_a_multiple_of_its_width_so_that_it_can_be_mapped(
+    tmp_path: Path,
+) -> None:
+    kinds = (torch.uint8, torch.float64, torch.bfloat16, torch.float32, torch.int64)
+    network = {str(kind): torch.ones(3, dtype=kind) for kind in kinds}
+    content = write(tmp_path / "one", state(network=network)).read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    for name, tensor in network.items():
+        begin = 8 + length + header[f"network/{name}"]["data_offsets"][0]
+        assert begin % tensor.element_size() == 0
 
 
 def tampered(path: Path) -> Path:

@@ -35,11 +35,18 @@ def test_the_same_numbers_follow_after_a_restore_and_the_read_states_stand_still
 def test_a_generator_of_a_card_that_is_not_there_is_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    states = {**random_states(), "cuda": [torch.zeros(16, dtype=torch.uint8)]}
-    expected = draw()
-    restore_random_states(states)
-    assert draw() == expected
+    restored = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda *words: restored.append(words))
+    restore_random_states({**random_states(), "cuda": ["of the first", "of the second"]})
+    assert restored == [("of the first", 0)]
+
+
+def test_cards_are_asked_once_this_process_has_used_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: ["of the first"])
+    for used in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda used=used: used)
+        assert random_states()["cuda"] == ["of the first"] * used
 
 
 def test_cards_go_on_too() -> None:

@@ -89,7 +89,7 @@ class Sealed:
         digest = hashlib.sha256(self._head)
         file.write(self._head)
         for tensor in self._tensors:
-            content = _content(tensor.detach().cpu().contiguous())
+            content = _content(tensor.detach().cpu())
             digest.update(content)
             file.write(content)
         file.seek(_DIGEST_AT)
@@ -144,5 +144,5 @@ def _read(file: IO[bytes], path: Path) -> State:
 
 
 def _content(tensor: Tensor) -> memoryview:
-    """Return the bytes of a contiguous tensor on the CPU; writing to them changes it."""
+    """Return the bytes of a tensor on the CPU; if it is contiguous, writing to them changes it."""
     return tensor.reshape(-1).view(torch.uint8).numpy().data

@@ -24,7 +24,9 @@ def test_file_is_short_explains_itself_and_owns_one_thing(path: Path) -> None:
     assert path.stem not in {"utils", "helpers", "common", "misc"}, "name what it owns"
 
 
-@pytest.mark.parametrize("words", [["--help"], ["fit", "--help"], ["predict", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["fit", "--help"], ["predict", "--help"], ["augment", "--help"]]
+)
 def test_help_opens_none_of_the_heavy_packages(words: list[str]) -> None:
     code = (
         "import sys, json, foveal.cli\n"

@@ -30,6 +30,9 @@ VERBS = {
     "test": READING | SAYING | {"--out", "-o", "--seed"},
     "predict": {"--json", "--csv", "--top", "--quiet", "-q"},
     "import": NETWORK | SAYING | WRITING | {"--classes"},
+    "augment": SAYING | WRITING
+    | {"--policy", "--pictures", "--variants", "--size", "--shape", "--seed",
+       "--reader", "--path-column", "--label-column", "--part-column", "--root"},
     "demo": {"--out", "-o", "--overwrite", "--quiet", "-q"},
     "doctor": {"--json"},
     "cache": {"--json", "--clear", "--only"},
@@ -77,6 +80,7 @@ def foveal_says(*words: str) -> tuple[int, str]:
         (["fit", ".", "-o", "m", "--size", "3"], "--size 3 cannot work."),
         (["test", "nowhere", "photos"], "There is no model at nowhere."),
         (["predict", "nowhere", "x.jpg"], "There is no model at nowhere."),
+        (["augment", ".", "-o", "s.png", "--policy", "flop"], "Did you mean 'flip'?"),
         (["predict", "nowhere", "x.jpg", "--top", "0"], "--top = 0 cannot work."),
     ],
 )

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from foveal.cli.augment import augment
 from foveal.cli.bring import bring
 from foveal.cli.cache import cache
 from foveal.cli.console import in_flags, plain
@@ -36,6 +37,7 @@ app.command("fit")(fit)
 app.command("test")(judge)
 app.command("predict")(predict)
 app.command("import")(bring)
+app.command("augment")(augment)
 app.command("demo")(demo)
 app.command("doctor")(doctor)
 app.command("cache")(cache)

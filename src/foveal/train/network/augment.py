@@ -154,7 +154,7 @@ def _xray(size_px: int) -> Change:
 
     return _chain(
         Resampled(size_px=size_px, area=(0.8, 1.1), shift=0.02, turn=7, beyond="border"),
-        v2.ColorJitter(brightness=0.2, contrast=0.2),
+        v2.ColorJitter(brightness=0.1, contrast=0.2),
     )
 
 

@@ -59,8 +59,10 @@ class Console:
         else:
             print(sentence, file=sys.stderr, flush=True)  # noqa: T201 — the console's one job
 
-    def progress(self, stage: str, done: int, total: int, unit: str = "images") -> None:
-        """Move the bar of ``stage``: done of total, speed and time left."""
+    def progress(
+        self, stage: str, done: int, total: int, unit: str = "images", *, note: str = ""
+    ) -> None:
+        """Move the bar of ``stage``: done of total, speed, time left, and how it goes."""
         if not self.bars:
             return
         started = self._started.setdefault(stage, time.monotonic())
@@ -70,9 +72,9 @@ class Console:
             if self._progress is None:
                 self._progress = _bars()
                 self._progress.start()
-            self._tasks[stage] = self._progress.add_task(stage, total=total, unit=unit)
+            self._tasks[stage] = self._progress.add_task(stage, total=total, unit=unit, note=note)
         assert self._progress is not None
-        self._progress.update(self._tasks[stage], completed=done, total=total)
+        self._progress.update(self._tasks[stage], completed=done, total=total, note=note)
 
     def stop(self) -> None:
         """Leave the bars as they are and give the terminal back."""
@@ -185,5 +187,6 @@ def _bars() -> Progress:
         MofNCompleteColumn(),
         Speed(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
         console=RichConsole(stderr=True),
     )

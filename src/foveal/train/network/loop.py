@@ -7,6 +7,7 @@ breaking out of it stops training, and nothing else needs to be told.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,8 @@ from foveal.core.errors import FovealError, OutOfRange
 from foveal.core.listener import SILENT, Listener
 from foveal.train.network.feed import Batch
 from foveal.train.network.losses import Loss, LossSettings, weights_of
+from foveal.train.network.machine import ALONE, Machine
+from foveal.train.network.stopping import Stop
 
 HALVINGS = 6  # of the part that is worked off at once, when memory runs out
 
@@ -73,6 +76,8 @@ def updates(  # noqa: PLR0913 — the parts of a step, each of them the caller's
     loss_settings: LossSettings,
     rate: Callable[[int], float],
     settings: StepSettings,
+    machine: Machine = ALONE,
+    stop: Stop | None = None,
     listener: Listener = SILENT,
 ) -> Iterator[Update]:
     """Train ``network``, yielding one ``Update`` per batch.
@@ -82,71 +87,107 @@ def updates(  # noqa: PLR0913 — the parts of a step, each of them the caller's
 
     Args:
         network: maps (B, 3, H, W) to logits (B, K).
-        batches: in order; their ``step`` decides the rate.
+        batches: in order, this rank's part of each; their ``step`` decides the rate.
         optimizer: its groups' ``lr`` values, as first given, are the peak rates.
         prepare: puts a batch on the device, normalised, mixed: a pure function of the batch.
         loss: from ``losses.LOSSES``.
         loss_settings: of it.
         rate: step -> share of the peak rate, see ``schedule``.
         settings: clipping, and the size of the parts.
+        machine: precision, and the ranks whose gradients are added up.
+        stop: may end the wait for a batch and its gradient, never the step itself.
         listener: hears that memory ran out.
 
     ``network.train()`` runs before every update, so the caller may evaluate in between. Frozen
-    parts keep themselves in eval mode by overriding ``train()``.
+    parts keep themselves in eval mode by overriding ``train()``. Whatever is raised, the network
+    is as it was before the step that was not made.
 
     Raises:
         Diverged: before a step that would not be finite is made, naming the batch's rows.
         FovealError: when memory runs out for parts of a sixty-fourth too.
     """
     peaks = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
+    # Ranks must stop at the same step: between several of them, a signal waits for the caller.
+    may_stop = stop.open if stop is not None and machine.ranks == 1 else nullcontext
     size, halvings = settings.micro, 0
-    for batch in batches:
+    source = iter(batches)
+    while True:
+        with may_stop():
+            batch = next(source, None)
+        if batch is None:
+            return
         network.train()
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * rate(batch.step)
-        inputs, targets = prepare(batch)
-        whole = len(inputs)
-        while True:
-            optimizer.zero_grad(set_to_none=True)
-            before = torch.random.get_rng_state()
-            try:
-                value = _gradient(
-                    network, inputs, targets, loss, loss_settings, part=min(size or whole, whole)
-                )
-                break
-            except torch.OutOfMemoryError:
-                torch.random.set_rng_state(before)
-                size, halvings = _halved(min(size or whole, whole), halvings, listener)
-        norm = _norm(network)
-        if not torch.isfinite(value):
-            raise Diverged(batch.step, batch.rows, "The loss")
-        if not torch.isfinite(norm):
-            raise Diverged(batch.step, batch.rows, "The gradient")
+        before = _Before(network)
+        try:
+            with may_stop():
+                inputs, targets = prepare(batch)
+                total = machine.add_up(weights_of(targets, loss_settings).sum())
+                while True:
+                    optimizer.zero_grad(set_to_none=True)
+                    part = min(size or len(inputs), len(inputs))
+                    try:
+                        value = _gradient(
+                            network, inputs, targets, (loss, loss_settings, total), part, machine
+                        )
+                        break
+                    except torch.OutOfMemoryError:
+                        before.restore(network)
+                        size, halvings = _halved(part, halvings, listener)
+            machine.add_gradients(network)
+            norm = _norm(network)
+            for what, number in (("The loss", value), ("The gradient", norm)):
+                if not torch.isfinite(number):
+                    raise Diverged(batch.step, batch.rows, what)
+        except BaseException:
+            before.restore(network)
+            raise
         if settings.clip:
             nn.utils.clip_grads_with_norm_(network.parameters(), settings.clip, norm)
         optimizer.step()
+        machine.average_statistics(network)
         last = float(optimizer.param_groups[-1]["lr"])
         yield Update(batch.step, value.item(), last, norm.item())
+
+
+class _Before:
+    """What a forward pass changes: BatchNorm's statistics and the generators of random numbers."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.buffers = [buffer.clone() for buffer in network.buffers()]
+        self.random = torch.random.get_rng_state()
+        self.cards = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+
+    @torch.no_grad()
+    def restore(self, network: nn.Module) -> None:
+        """Put it back."""
+        for buffer, value in zip(network.buffers(), self.buffers, strict=True):
+            buffer.copy_(value)
+        torch.random.set_rng_state(self.random)
+        if self.cards:
+            torch.cuda.set_rng_state_all(self.cards)
 
 
 def _gradient(
     network: nn.Module,
     inputs: Tensor,
     targets: Tensor,
-    loss: Loss,
-    settings: LossSettings,
-    *,
+    loss: tuple[Loss, LossSettings, Tensor],
     part: int,
+    machine: Machine,
 ) -> Tensor:
     """Add the gradient of the mean loss up, ``part`` pictures at a time; return the loss."""
-    total = weights_of(targets, settings).sum()
+    function, settings, total = loss
     value = torch.zeros((), device=inputs.device)
     for first in range(0, len(inputs), part):
         some = slice(first, first + part)
-        share = loss(network(inputs[some]), targets[some], settings).sum() / total
+        with machine.autocast():
+            logits = network(inputs[some])
+        share = function(logits, targets[some], settings).sum() / total
         torch.autograd.backward(share)
         value += share.detach()
-    return value
+    return machine.add_up(value)
 
 
 def _norm(network: nn.Module) -> Tensor:

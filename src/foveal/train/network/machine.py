@@ -1,0 +1,153 @@
+"""`Machine`: which device a network is trained on, in which precision, beside which other ranks.
+
+The one file that knows of them. Several processes (ranks) train one network on parts of each
+batch: ``torchrun --nproc-per-node N -m foveal fit …``, on one host or on several. Their
+gradients are added up by plain ``torch.distributed``, over NCCL between graphics cards and
+over Gloo between processors.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+from foveal.core.errors import NotThere, OutOfRange
+
+PRECISIONS = ("auto", "float32", "bf16")
+PATIENCE = timedelta(minutes=30)  # that ranks wait for each other: the first one may embed a set
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where the work is done, and with whom."""
+
+    device: torch.device
+    precision: str = "float32"  # of the products; sums, weights and losses stay float32
+    rank: int = 0
+    ranks: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that speaks, judges and saves."""
+        return self.rank == 0
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Compute products in the machine's precision inside the block."""
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def add_up(self, tensor: Tensor) -> Tensor:
+        """Return the sum of a tensor over all ranks; it is changed in place."""
+        if self.ranks > 1:
+            distributed.all_reduce(tensor)
+        return tensor
+
+    def add_gradients(self, network: nn.Module) -> None:
+        """Give every rank the sum of all ranks' gradients: one exchange for the whole network."""
+        if self.ranks > 1:
+            learnt = [p for p in network.parameters() if p.requires_grad]
+            gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in learnt]
+            self._exchanged(gradients, scale=1.0)
+            for parameter, gradient in zip(learnt, gradients, strict=True):
+                parameter.grad = gradient
+
+    def average_statistics(self, network: nn.Module) -> None:
+        """Give every rank the mean of all ranks' BatchNorm statistics, so that all are equal."""
+        if self.ranks > 1:
+            floats = [b for b in network.buffers() if b.is_floating_point()]
+            self._exchanged(floats, scale=1 / self.ranks)
+
+    def gathered(self, value: object) -> list[Any]:
+        """Return every rank's ``value`` in the order of ranks, on every rank."""
+        if self.ranks == 1:
+            return [value]
+        found: list[Any] = [None] * self.ranks
+        distributed.all_gather_object(found, value)
+        return found
+
+    def from_leader(self, value: object) -> Any:  # noqa: ANN401  # whatever the leader has
+        """Return the first rank's ``value`` on every rank."""
+        if self.ranks == 1:
+            return value
+        box = [value]
+        distributed.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def _exchanged(self, tensors: list[Tensor], *, scale: float) -> None:
+        if not tensors:
+            return
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        distributed.all_reduce(flat)
+        flat *= scale
+        start = 0
+        for tensor in tensors:
+            tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))
+            start += tensor.numel()
+
+
+ALONE = Machine(torch.device("cpu"))
+
+
+@contextmanager
+def machine(device: str = "auto", precision: str = "auto") -> Iterator[Machine]:
+    """Yield the machine for what was asked, joined with its ranks where ``torchrun`` started some.
+
+    Args:
+        device: ``auto`` (a CUDA card where there is one), ``cpu``, ``cuda`` or ``cuda:N``. Ranks
+            take the card of their number on the host.
+        precision: ``auto`` (bf16 on cards that have it, else float32), ``float32``, ``bf16``.
+            bf16 on processors without such units is several times as slow as float32.
+
+    Raises:
+        NotThere: for a card that this machine, or this torch, does not have.
+        OutOfRange: for a name that is none.
+    """
+    ranks, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    place = _device(device, int(os.environ.get("LOCAL_RANK", "0")) if ranks > 1 else None)
+    found = Machine(place, _precision(precision, place), rank, ranks)
+    if ranks == 1:
+        yield found
+        return
+    distributed.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=PATIENCE)
+    try:
+        yield found
+    finally:
+        distributed.destroy_process_group()
+
+
+def _device(name: str, local_rank: int | None) -> torch.device:
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        name = "cuda" if cards else "cpu"
+    try:
+        place = torch.device(name)
+    except RuntimeError:
+        raise OutOfRange("device", name, "auto, cpu, cuda or cuda:N") from None
+    if place.type not in {"cpu", "cuda"}:
+        raise OutOfRange("device", name, "auto, cpu, cuda or cuda:N")
+    if place.type == "cpu":
+        return place
+    number = place.index if place.index is not None else (local_rank or 0)
+    if number >= cards:
+        there = f"{cards} CUDA card{'s' if cards > 1 else ''}" if cards else "no CUDA card"
+        raise NotThere(
+            f"The device {name!r} is not there: this machine and this torch see {there}.",
+            hint="Leave device out, or say cpu.",
+        )
+    return torch.device("cuda", number)
+
+
+def _precision(name: str, place: torch.device) -> str:
+    if name not in PRECISIONS:
+        raise OutOfRange("precision", name, "auto, float32 or bf16")
+    if name != "auto":
+        return name
+    return "bf16" if place.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"

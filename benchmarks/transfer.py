@@ -21,7 +21,6 @@ import argparse
 import json
 import random
 import shutil
-import statistics
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -29,11 +28,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from beside import HEADER, row, side, spread, text
 from child import Cost, machine, run
 from domains import BACKBONES, ROOT, SHARED
 from results import save
-
-from foveal.evaluate.intervals import wilson
 
 LAST_ANIMAL = "n02655020"  # the puffer; WordNet numbers the nouns below "animal" in one piece
 PEERS = Path(__file__).with_name("peers")
@@ -165,69 +163,38 @@ def summary(name: str, runs: Sequence[Run]) -> dict[str, Any]:
     return {
         "name": name,
         "foveal": {
-            **_side(ours),
-            "fit_wall_s": _spread([run.steps["fit"].wall_s for run in ours if run.steps]),
-            "report_wall_s": _spread([cost.wall_s for cost in reports]),
+            **side([run.cost for run in ours], [run.right for run in ours], ours[0].images),
+            "fit_wall_s": spread([run.steps["fit"].wall_s for run in ours if run.steps]),
+            "report_wall_s": spread([cost.wall_s for cost in reports]),
         },
-        "peer": _side(theirs),
+        "peer": side([run.cost for run in theirs], [run.right for run in theirs], theirs[0].images),
         "ratio": {
-            "wall": _spread([their.cost.wall_s / our.cost.wall_s for our, their in both]),
-            "wall_with_report": _spread(
+            "wall": spread([their.cost.wall_s / our.cost.wall_s for our, their in both]),
+            "wall_with_report": spread(
                 [
                     their.cost.wall_s / cost.wall_s
                     for their, cost in zip(theirs, reports, strict=True)
                 ]
             ),
-            "cpu": _spread([their.cost.cpu_s / our.cost.cpu_s for our, their in both]),
-            "peak": _spread([their.cost.peak_mb / our.cost.peak_mb for our, their in both]),
+            "cpu": spread([their.cost.cpu_s / our.cost.cpu_s for our, their in both]),
+            "peak": spread([their.cost.peak_mb / our.cost.peak_mb for our, their in both]),
         },
-    }
-
-
-def _side(done: Sequence[Run]) -> dict[str, Any]:
-    """Return the numbers of one side; the accuracy is the median round's."""
-    right, images = statistics.median_low(run.right for run in done), done[0].images
-    top1 = wilson(right / images, images)
-    return {
-        "wall_s": _spread([run.cost.wall_s for run in done]),
-        "cpu_s": _spread([run.cost.cpu_s for run in done]),
-        "peak_mb": _spread([run.cost.peak_mb for run in done]),
-        "right": [run.right for run in done],
-        "top1": {"value": top1.value, "low": top1.low, "high": top1.high},
-    }
-
-
-def _spread(values: Sequence[float]) -> dict[str, float]:
-    return {
-        "median": round(statistics.median(values), 3),
-        "least": round(min(values), 3),
-        "most": round(max(values), 3),
     }
 
 
 def table(summaries: Sequence[dict[str, Any]]) -> str:
     """Return the summaries as text: a line for Foveal and a line for the peer, then the ratio."""
-    lines = [f"{'':26}{'wall s':>22}{'CPU s':>9}{'peak MB':>9}{'right, of 100':>22}"]
+    lines = [HEADER]
     for found in summaries:
-        for side, name in (("foveal", "foveal"), ("peer", found["name"])):
-            one, top1 = found[side], found[side]["top1"]
-            right = f"{100 * top1['value']:.1f} ({100 * top1['low']:.1f}–{100 * top1['high']:.1f})"
-            lines.append(
-                f"{name:26}{_text(one['wall_s']):>22}{one['cpu_s']['median']:9.1f}"
-                f"{one['peak_mb']['median']:9.0f}{right:>22}"
-            )
+        lines += [row("foveal", found["foveal"]), row(found["name"], found["peer"])]
         ratio, ours = found["ratio"], found["foveal"]
         lines.append(
-            f"  wall × {_text(ratio['wall'])}, with foveal's report × "
-            f"{_text(ratio['wall_with_report'])}, CPU × {ratio['cpu']['median']:.1f}, "
+            f"  wall × {text(ratio['wall'])}, with foveal's report × "
+            f"{text(ratio['wall_with_report'])}, CPU × {ratio['cpu']['median']:.1f}, "
             f"memory × {ratio['peak']['median']:.1f}; foveal fit alone "
-            f"{_text(ours['fit_wall_s'])} s, fit and test {_text(ours['report_wall_s'])} s"
+            f"{text(ours['fit_wall_s'])} s, fit and test {text(ours['report_wall_s'])} s"
         )
     return "\n".join(lines)
-
-
-def _text(spread: dict[str, float]) -> str:
-    return f"{spread['median']:.1f} ({spread['least']:.1f}–{spread['most']:.1f})"
 
 
 def arguments() -> argparse.Namespace:

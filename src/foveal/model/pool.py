@@ -99,11 +99,12 @@ def pooled_logits(
         Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986 (the
         logarithmic opinion pool).
 
-    Sure three to one, and undecided: together less than two to one.
+    One says three to one, the other is undecided: together it is the root of three to one.
 
+    >>> from foveal.model.linear import softmax
     >>> both = [np.log([[0.75, 0.25]]), np.zeros((1, 2))]
-    >>> np.exp(pooled_logits(both, (0.5, 0.5))).round(3).tolist()
-    [[0.612, 0.354]]
+    >>> softmax(pooled_logits(both, (0.5, 0.5))).round(3).tolist()
+    [[0.634, 0.366]]
     """
     shares = [weight / temperature for weight in weights_M]
     total_NK = sum(

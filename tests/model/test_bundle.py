@@ -209,6 +209,20 @@ def test_a_card_that_says_too_little_is_damaged(folder: Path, name: str) -> None
 
 PROMISE = {"how": "Held out,", "images": 3, "metrics": {"top1": {"value": 1.0}}}
 DATA = {"images": {"train": 4}, "per_class": {"train": {"a": 2, "b": 2}}}
+NETWORK = {"name": "tiny", "weights": "random"}
+MEMBER = {"backbone": NETWORK, "blocks": ["last"], "weight": 0.5, "temperature": 1.0}
+TRAINING = {
+    "strategy": "finetune",
+    "sentence": "The network was trained on.",
+    "epochs": 12,
+    "kept": 9,
+    "policy": "standard",
+    "optimizer": "adamw",
+    "batch": 64,
+    "size_px": 128,
+    "frozen_until": None,
+    "val_images": 90,
+}
 
 
 @pytest.mark.parametrize(
@@ -236,6 +250,28 @@ DATA = {"images": {"train": 4}, "per_class": {"train": {"a": 2, "b": 2}}}
         ("data", {**DATA, "per_class": {"train": {"c": 4}}}, r"data\.per_class\.train"),
         ("names", ["a"], "names"),
         ("settings", "none", "settings"),
+        ("members", [MEMBER], "one alone"),
+        ("members", [MEMBER, {**MEMBER, "weight": 0.6}], "do not sum to 1"),
+        ("members", [MEMBER, {**MEMBER, "weight": 0}], r"members\.1\.weight = 0.*above 0"),
+        (
+            "members",
+            [{**MEMBER, "weight": 2}, {**MEMBER, "weight": -1}],
+            r"members\.1\.weight = -1",
+        ),
+        ("members", [MEMBER, {**MEMBER, "temperature": 0}], r"members\.1\.temperature = 0"),
+        ("members", [MEMBER, {**MEMBER, "weight": "half"}], r"members\.1\.weight"),
+        ("members", [MEMBER, {**MEMBER, "blocks": "last"}], r"members\.1\.blocks"),
+        ("members", [MEMBER, {**MEMBER, "backbone": {}}], r"members\.1\.backbone\.name"),
+        ("members", {"first": MEMBER}, "members"),
+        ("training", "long", "training"),
+        ("training", {**TRAINING, "epochs": 1.5}, r"training\.epochs"),
+        ("training", {**TRAINING, "epochs": True}, r"training\.epochs"),
+        ("training", {**TRAINING, "kept": 13}, r"training\.kept = 13: there were 12"),
+        ("training", {**TRAINING, "kept": 0}, r"training\.kept = 0"),
+        ("training", {**TRAINING, "batch": -64}, r"training\.batch = -64"),
+        ("training", {**TRAINING, "size_px": 0}, r"training\.size_px = 0"),
+        ("training", {**TRAINING, "val_images": 0}, r"training\.val_images = 0"),
+        ("training", {**TRAINING, "policy": ["flip"]}, r"training\.policy"),
     ],
 )
 def test_a_card_that_was_sealed_anew_and_cannot_be_right_is_damaged(
@@ -263,6 +299,14 @@ def test_what_a_later_version_adds_to_a_card_is_no_harm(folder: Path) -> None:
     data = {**DATA, "season": "spring"}
     reseal(folder, lambda card: card.update(data=data, weather="fine"))
     assert read_bundle(folder).card["data"] == data
+
+
+def test_a_card_may_tell_of_several_networks_and_of_their_training(tmp_path: Path) -> None:
+    bundle = made(members=[MEMBER, MEMBER], training=TRAINING)
+    write_bundle(bundle, tmp_path / "m")
+    assert read_bundle(tmp_path / "m").card["members"] == [MEMBER, MEMBER]
+    assert read_bundle(tmp_path / "m").card["training"] == TRAINING
+    assert made(training={"kept": 3}).card["training"] == {"kept": 3}, "all of it is optional"
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff", b"[]", b""])

@@ -58,3 +58,71 @@ def test_many_classes_are_counted_instead_of_named() -> None:
     assert "`class 39` and 960 more." in text
     assert "class 40" not in text
     assert text.startswith("---\nlibrary_name")
+
+
+NETWORK: dict[str, Any] = {"name": "resnet18", "weights": "one.safetensors", "licence": "MIT"}
+MEMBERS: list[dict[str, Any]] = [
+    {"backbone": {**NETWORK, "weights": "trained"}, "blocks": ["last"], "weight": 0.6},
+    {"backbone": NETWORK, "blocks": ["last", "stage3/mean"], "weight": 0.4},
+]
+
+
+def test_a_pool_tells_of_each_of_its_networks() -> None:
+    card = {**CARD, "members": MEMBERS, "temperature": 0.8123}
+    text = readme(card, opens_in_timm=False).decode()
+    assert (
+        "- 2 networks answer together: the logarithms of their probabilities are averaged by "
+        "weight, and divided by 0.812.\n"
+        "- Network 1, weight 0.6:\n"
+        "  - Backbone: resnet18, weights from trained.\n"
+        "  - Licence of the weights: MIT.\n"
+        "  - The head reads: last.\n"
+        "- Network 2, weight 0.4:\n"
+        "  - Backbone: resnet18, weights from one.safetensors.\n"
+        "  - Licence of the weights: MIT.\n"
+        "  - The head reads: last, stage3/mean.\n"
+        "- Trained on 48 pictures.\n"
+    ) in text
+
+
+def test_a_network_that_was_trained_tells_how() -> None:
+    training = {
+        "strategy": "finetune",
+        "sentence": "The head was fitted first, then the network.",
+        "epochs": 12,
+        "kept": 9,
+        "policy": "light",
+        "optimizer": "adamw",
+        "batch": 64,
+        "size_px": 128,
+        "frozen_until": "stage2",
+        "val_images": 90,
+    }
+    text = readme({**CARD, "training": training}, opens_in_timm=True).decode()
+    assert text.endswith(
+        "## How it was trained\n\n"
+        "The head was fitted first, then the network.\n\n"
+        "- Strategy: finetune.\n"
+        "- Epoch 9 of 12 was kept: 90 pictures of the val part chose it.\n"
+        "- Varied by the policy: `light`.\n"
+        "- Its pictures: 128 × 128 pixels.\n"
+        "- Pictures of one update: 64.\n"
+        "- Optimiser: adamw.\n"
+        "- Frozen, up to and with: stage2.\n"
+    )
+
+
+def test_of_a_training_only_what_is_known_is_told() -> None:
+    text = readme({**CARD, "training": {"kept": 3, "policy": None}}, opens_in_timm=True).decode()
+    assert text.endswith("## How it was trained\n\n- Epoch 3 was kept.\n")
+    for nothing in ({}, None, {"policy": None}):
+        text = readme({**CARD, "training": nothing}, opens_in_timm=True).decode()
+        assert "How it was trained" not in text
+
+
+def test_what_was_trained_cannot_break_out_of_its_place() -> None:
+    training = {"policy": "x`\n# A heading", "sentence": "<script>{kept}</script>\n---"}
+    text = readme({**CARD, "training": training}, opens_in_timm=True).decode()
+    assert "\n# A heading" not in text
+    assert "<script>" not in text
+    assert "{kept}" in text

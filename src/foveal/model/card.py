@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 MOST_CLASSES = 40  # named in the card; bundle.json names them all
@@ -24,6 +24,8 @@ def readme(card: Mapping[str, Any], *, opens_in_timm: bool) -> bytes:
         "## How to use it\n\n" + _use(opens_in_timm),
         "## What it was made from\n\n" + _made_of(card),
     ]
+    if training := _training(card.get("training") or {}):
+        sections.append("## How it was trained\n\n" + training)
     return "\n".join(sections).encode()
 
 
@@ -74,14 +76,52 @@ def _use(opens_in_timm: bool) -> str:
 
 
 def _made_of(card: Mapping[str, Any]) -> str:
-    backbone, data = card["backbone"], card.get("data")
-    lines = [f"- Backbone: {backbone['name']}, weights from {_plain(backbone['weights'])}."]
-    lines.append(f"- Licence of the weights: {backbone.get('licence') or 'not stated'}.")
-    lines += [f"- Assumed: {_plain(sentence)}" for sentence in backbone.get("assumed", ())]
-    lines.append(f"- The head reads: {', '.join(card['blocks'])}.")
+    members, data = card.get("members"), card.get("data")
+    lines = _together(card, members) if members else _network(card["backbone"], card["blocks"])
     if data:
         lines.append(f"- Trained on {data['images'].get('train', 0)} pictures.")
     return "\n".join(lines) + "\n"
+
+
+def _network(backbone: Mapping[str, Any], blocks: Sequence[str]) -> list[str]:
+    return [
+        f"- Backbone: {backbone['name']}, weights from {_plain(backbone['weights'])}.",
+        f"- Licence of the weights: {backbone.get('licence') or 'not stated'}.",
+        *(f"- Assumed: {_plain(sentence)}" for sentence in backbone.get("assumed", ())),
+        f"- The head reads: {', '.join(blocks)}.",
+    ]
+
+
+def _together(card: Mapping[str, Any], members: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the members of a pool, and how they come to one answer."""
+    lines = [
+        f"- {len(members)} networks answer together: the logarithms of their probabilities are "
+        f"averaged by weight, and divided by {card['temperature']:.3g}."
+    ]
+    for number, member in enumerate(members, 1):
+        lines.append(f"- Network {number}, weight {member['weight']:.3g}:")
+        lines += [f"  {line}" for line in _network(member["backbone"], member["blocks"])]
+    return lines
+
+
+def _training(training: Mapping[str, Any]) -> str:
+    """Return what is known of the training of the network itself; empty: nothing is."""
+    known = {name: _plain(value) for name, value in training.items() if value is not None}
+    epochs, judges = known.get("epochs"), known.get("val_images")
+    known["of"] = f" of {epochs}" if epochs else ""
+    known["by"] = f": {judges} pictures of the val part chose it" if judges else ""
+    said = {
+        "strategy": "Strategy: {strategy}.",
+        "kept": "Epoch {kept}{of} was kept{by}.",
+        "policy": "Varied by the policy: `{policy}`.",
+        "size_px": "Its pictures: {size_px} × {size_px} pixels.",
+        "batch": "Pictures of one update: {batch}.",
+        "optimizer": "Optimiser: {optimizer}.",
+        "frozen_until": "Frozen, up to and with: {frozen_until}.",
+    }
+    lines = [f"- {text.format(**known)}\n" for name, text in said.items() if name in known]
+    sentence = [f"{known['sentence']}\n"] if "sentence" in known else []
+    return "\n".join([*sentence, *(["".join(lines)] if lines else [])])
 
 
 def _plain(text: str) -> str:

@@ -6,7 +6,8 @@ a card may be edited and sealed anew. More may stand in a card than is named her
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +71,32 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One of the classifiers that answer together, see ``model.pool``."""
+
+    backbone: Backbone
+    blocks: tuple[str, ...]  # what its head reads
+    weight: float  # above 0; those of all members sum to 1
+    temperature: float  # above 0; of its own logits, before they are pooled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """How the network itself was trained; None for what is not known."""
+
+    strategy: str | None = None
+    sentence: str | None = None  # what was done, in plain words
+    epochs: int | None = None  # that were run, from 1
+    kept: int | None = None  # number of the epoch whose weights these are, in [1, epochs]
+    policy: str | None = None  # of augmentation
+    optimizer: str | None = None
+    batch: int | None = None  # pictures of one update
+    size_px: int | None = None  # side of the pictures that were trained on
+    frozen_until: str | None = None  # the deepest stage that was not trained
+    val_images: int | None = None  # pictures that chose the epoch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """The part of a card that Foveal itself reads."""
 
@@ -84,6 +111,8 @@ class Facts:
     choice: tuple[Option, ...] = ()
     promise: Promise | None = None
     data: Data | None = None
+    members: tuple[Member, ...] = ()  # of a pool; then what stands above is said of all of them
+    training: Training | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -127,4 +156,30 @@ def _impossible(facts: Facts) -> list[str]:
             wrong.append("data: a number of pictures below 0")
         if not sum(counts.get("train", {}).get(name, 0) for name in facts.classes):
             wrong.append("data.per_class.train: not one picture of any class")
+    return [*wrong, *_impossible_members(facts.members), *_impossible_training(facts.training)]
+
+
+def _impossible_members(members: Sequence[Member]) -> list[str]:
+    wrong = ["members: one alone answers with nobody"] if len(members) == 1 else []
+    wrong += [
+        f"members.{number}.{name} = {value}: expected a number above 0"
+        for number, member in enumerate(members)
+        for name in ("weight", "temperature")
+        if not (value := getattr(member, name)) > 0
+    ]
+    if members and not math.isclose(sum(member.weight for member in members), 1, abs_tol=1e-6):
+        wrong.append("members: their weights do not sum to 1")
+    return wrong
+
+
+def _impossible_training(training: Training | None) -> list[str]:
+    if training is None:
+        return []
+    wrong = [
+        f"training.{name} = {value}: expected 1 or more"
+        for name in ("epochs", "kept", "batch", "size_px", "val_images")
+        if (value := getattr(training, name)) is not None and value < 1
+    ]
+    if training.epochs and training.kept and training.kept > training.epochs:
+        wrong.append(f"training.kept = {training.kept}: there were {training.epochs} epochs")
     return wrong

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 _UNKNOWN = 4 << 30  # bytes: taken to be free where the system does not say
@@ -17,6 +18,14 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1  # macOS and Windows
+
+
+def rank() -> int:
+    """Return which of several processes that train together this one is, from 0; 0 alone.
+
+    ``torchrun`` says it. The first one alone speaks and saves.
+    """
+    return int(os.environ.get("RANK", "0"))
 
 
 def free_memory(root: Path = Path("/")) -> int:
@@ -37,6 +46,20 @@ def free_memory(root: Path = Path("/")) -> int:
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:  # macOS
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     return _UNKNOWN
+
+
+def peak_memory() -> int | None:
+    """Return the most bytes of memory this process has held so far; None where unknown.
+
+    >>> (peak_memory() or 1) > 0
+    True
+    """
+    try:
+        import resource
+    except ImportError:  # Windows keeps no such record
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024)
 
 
 def _allowed(root: Path) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 
 from foveal.core.errors import AlreadyThere
 from foveal.core.files import check_exists, check_free, write_file
+from foveal.core.machine import peak_memory
 from foveal.core.settings import read_json, to_json
 
 RUN = "run.json"
@@ -53,12 +53,8 @@ class Clock:
 
 def peak_mb() -> float | None:
     """Return the largest memory this process has held, in 10^6 bytes; None where unknown."""
-    try:
-        import resource
-    except ImportError:  # Windows keeps no such record
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
+    peak = peak_memory()
+    return None if peak is None else round(peak / 1e6, 1)
 
 
 def environment() -> dict[str, str]:

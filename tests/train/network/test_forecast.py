@@ -1,0 +1,216 @@
+"""The forecast: reckoned from real steps, of which nothing is left behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
+from itertools import accumulate
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from foveal.core.errors import FovealError, OutOfRange
+from foveal.train.network.checkpoint import Checkpoints
+from foveal.train.network.feed import Batch
+from foveal.train.network.forecast import Forecast, _reckoned, epochs_within, forecast
+from foveal.train.network.freezing import freeze_until
+from foveal.train.network.losses import LossSettings, cross_entropy
+from foveal.train.network.random_states import random_states
+from foveal.train.network.run import Plan, train
+
+SIZE, STEPS, EPOCH = 4, 60, 12
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Dropout(0.2), nn.Flatten(), nn.Linear(32, 3)
+    )
+
+
+def batches(first: int) -> Iterator[Batch]:
+    for step in range(first, STEPS):
+        rows = torch.arange(SIZE) + SIZE * step
+        pixels = torch.full((SIZE, 3, 4, 4), step, dtype=torch.uint8)
+        yield Batch(step, step // EPOCH, rows, pixels, rows % 3)
+
+
+def prepare(batch: Batch) -> tuple[Tensor, Tensor]:
+    return batch.pixels.float() / 255, batch.labels
+
+
+def plan(**changes: object) -> Plan:
+    common = Plan(
+        steps=STEPS,
+        steps_per_epoch=EPOCH,
+        batch=SIZE,
+        batches=batches,
+        prepare=prepare,
+        optimizer=lambda one: torch.optim.AdamW(one.parameters(), lr=0.01),
+        loss=cross_entropy,
+        loss_settings=LossSettings(),
+        rate=lambda _: 1.0,
+        judge=lambda _: {"log_loss": 1.0},
+    )
+    return replace(common, **changes)  # type: ignore[arg-type]  # a test's own words
+
+
+def moments(*taken: float) -> list[float]:
+    return [0.0, *accumulate(taken)]
+
+
+def test_nothing_of_the_run_changes() -> None:
+    one = network()
+    before, states = deepcopy(one.state_dict()), random_states()
+    forecast(one, plan())
+    assert one.training
+    assert all(torch.equal(before[name], value) for name, value in one.state_dict().items())
+    after = random_states()
+    assert torch.equal(states["torch"], after["torch"])
+    assert torch.equal(states["python"][1], after["python"][1])
+
+
+def test_a_frozen_network_is_measured_and_stays_as_it_is() -> None:
+    one = network()
+    freeze_until(one, "stage2")
+    before = deepcopy(one.state_dict())
+    forecast(one, plan())
+    assert all(torch.equal(before[name], value) for name, value in one.state_dict().items())
+    assert [p.requires_grad for p in one.parameters()] == [False] * 4 + [True] * 2
+
+
+def test_it_counts_steps_and_the_judging_of_every_epoch() -> None:
+    def slow(batch: Batch) -> tuple[Tensor, Tensor]:
+        time.sleep(0.01)
+        return prepare(batch)
+
+    def judge(one: nn.Module) -> dict[str, float]:
+        assert not one.training
+        time.sleep(0.1)
+        return {"log_loss": 1.0}
+
+    found = forecast(network(), plan(prepare=slow, judge=judge), steps=8)
+    assert (found.epochs, found.steps, found.measured) == (5, STEPS, 8)
+    assert found.seconds_per_step >= 0.01
+    assert found.judge_seconds >= 0.1
+    assert found.total_seconds >= STEPS * 0.01 + 5 * 0.1
+    assert found.images_per_second == pytest.approx(SIZE / found.seconds_per_step)
+
+
+def test_the_first_steps_count_once_and_not_for_all() -> None:
+    found = _reckoned(plan(), moments(9.0, *[1.0] * 7, 0.5), None, 1.0)
+    assert found.seconds_per_step == 1.0
+    assert found.start_seconds == 8.0
+    assert found.total_seconds == 8.0 + STEPS * 1.0 + 5 * 0.5
+
+
+def test_one_slow_step_does_not_count() -> None:
+    found = _reckoned(plan(), moments(*[1.0] * 12, 30.0, *[1.0] * 7, 0.5), None, 1.0)
+    assert found.seconds_per_step == 1.0
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_batches_that_come_in_bursts_are_averaged(workers: int) -> None:
+    burst = [float(workers), *[0.0] * (workers - 1)]
+    found = _reckoned(plan(), moments(*burst * (24 // workers), 0.5), None, 1.0)
+    assert found.seconds_per_step == pytest.approx(1.0)
+
+
+def test_a_checkpoint_is_as_large_as_was_said(tmp_path: Path) -> None:
+    found = forecast(network(), plan())
+    train(network(), plan(), checkpoints=Checkpoints(tmp_path))
+    for path in tmp_path.iterdir():
+        assert path.stat().st_size / 1e6 == pytest.approx(found.checkpoint_mb, rel=0.02)
+
+
+def test_memory_is_what_the_process_has_held() -> None:
+    kept = torch.ones(30_000_000)
+    found = forecast(network(), plan(), steps=2)
+    assert found.peak_mb is not None
+    assert found.peak_mb > kept.numel() * 4 / 1e6
+
+
+def test_no_rate_is_too_high_to_be_measured() -> None:
+    wild = plan(optimizer=lambda one: torch.optim.SGD(one.parameters(), lr=1e30))
+    assert forecast(network(), wild).measured == 20
+
+
+def test_a_run_of_fewer_steps_is_measured_whole() -> None:
+    found = forecast(network(), plan(steps=1))
+    assert (found.measured, found.steps, found.epochs) == (1, 1, 1)
+    assert "1 epoch (1 step) will take about" in found.sentence()
+
+
+def test_pictures_that_the_run_would_stop_at_are_named() -> None:
+    def poisoned(batch: Batch) -> tuple[Tensor, Tensor]:
+        inputs, labels = prepare(batch)
+        return inputs * (float("nan") if batch.step == 3 else 1.0), labels
+
+    with pytest.raises(FovealError, match="The batch: picture 12, picture 13"):
+        forecast(network(), plan(prepare=poisoned))
+
+
+def test_no_steps_are_refused() -> None:
+    with pytest.raises(OutOfRange, match=r"steps = 0 cannot work\. Expected at least 1"):
+        forecast(network(), plan(), steps=0)
+
+
+def test_it_is_said_that_this_is_not_the_training_yet() -> None:
+    stages: set[str] = set()
+
+    class Heard:
+        def say(self, sentence: str) -> None:
+            raise AssertionError(sentence)
+
+        def progress(
+            self, stage: str, done: int, total: int, unit: str = "images", *, note: str = ""
+        ) -> None:
+            assert done <= total == 5 * SIZE
+            stages.add(stage)
+
+    forecast(network(), plan(), steps=5, listener=Heard())
+    assert stages == {"measuring"}
+
+
+MEASURED = Forecast(
+    epochs=5,
+    steps=60,
+    images_per_second=8.0,
+    seconds_per_step=2.0,
+    start_seconds=6.0,
+    judge_seconds=4.0,
+    total_seconds=146.0,
+    peak_mb=1210.0,
+    checkpoint_mb=9.44,
+    measured=20,
+)
+
+
+@pytest.mark.parametrize(("budget_s", "epochs"), [(34, 1), (61.9, 1), (62, 2), (600, 21)])
+def test_a_budget_is_worth_so_many_whole_epochs(budget_s: float, epochs: int) -> None:
+    assert epochs_within(MEASURED, budget_s, plan()) == epochs  # of 28 s, after 6 s
+
+
+def test_a_budget_too_small_for_one_epoch_is_told_how_long_one_takes() -> None:
+    with pytest.raises(OutOfRange) as refused:
+        epochs_within(MEASURED, 33.0, plan())
+    assert str(refused.value) == (
+        "budget = '33 s' cannot work. Expected at least 34 s: that is what one epoch takes here."
+    )
+
+
+def test_people_read_time_memory_and_what_it_comes_from() -> None:
+    assert MEASURED.lines() == [
+        "5 epochs (60 steps) will take about 2 min 26 s and 1.2 GB of memory; a checkpoint 9.4 MB.",
+        "Measured on 20 steps: 2.0 s a step (8 images/s), 6.0 s more for the first ones, "
+        "4.0 s an epoch for val.",
+    ]
+    assert "of memory" not in replace(MEASURED, peak_mb=None).sentence()
+
+
+def test_scripts_read_the_same() -> None:
+    assert MEASURED.to_mapping()["total_seconds"] == 146.0

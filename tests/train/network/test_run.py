@@ -23,6 +23,15 @@ from foveal.train.network.schedule import warmup_cosine
 SIZE, STEPS, EPOCH = 8, 20, 5
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """On tensors this small, two threads mostly wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 class Heard:
     def __init__(self) -> None:
         self.said: list[str] = []

@@ -21,6 +21,7 @@ from torch import Tensor, distributed, nn
 from foveal.core.errors import NotThere, OutOfRange
 
 PRECISIONS = ("auto", "float32", "bf16")
+_GROUPS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # what is no tensor goes by Gloo
 PATIENCE = timedelta(minutes=30)  # that ranks wait for each other: the first one may embed a set
 
 
@@ -44,6 +45,19 @@ class Machine:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
+    def place(self, network: nn.Module) -> nn.Module:
+        """Move a network to the device, in the layout that convolutions are fastest in."""
+        return network.to(self.device).to(memory_format=torch.channels_last)
+
+    @contextmanager
+    def leader_first(self) -> Iterator[None]:
+        """Let the first rank do the block before the others, which then find it cached."""
+        if self.ranks > 1 and not self.leads:
+            distributed.barrier()
+        yield
+        if self.ranks > 1 and self.leads:
+            distributed.barrier()
+
     def add_up(self, tensor: Tensor) -> Tensor:
         """Return the sum of a tensor over all ranks; it is changed in place."""
         if self.ranks > 1:
@@ -51,19 +65,29 @@ class Machine:
         return tensor
 
     def add_gradients(self, network: nn.Module) -> None:
-        """Give every rank the sum of all ranks' gradients: one exchange for the whole network."""
+        """Give every rank the sum of all ranks' gradients: one exchange for the whole network.
+
+        A parameter that no rank has a gradient of stays without one, as in a single process.
+        """
         if self.ranks > 1:
             learnt = [p for p in network.parameters() if p.requires_grad]
             gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in learnt]
-            self._exchanged(gradients, scale=1.0)
-            for parameter, gradient in zip(learnt, gradients, strict=True):
-                parameter.grad = gradient
+            used = torch.tensor([float(p.grad is not None) for p in learnt], device=self.device)
+            self._exchanged([*gradients, used], scale=1.0)
+            for parameter, gradient, ranks in zip(learnt, gradients, used.tolist(), strict=True):
+                parameter.grad = gradient if ranks else None
 
     def average_statistics(self, network: nn.Module) -> None:
         """Give every rank the mean of all ranks' BatchNorm statistics, so that all are equal."""
         if self.ranks > 1:
             floats = [b for b in network.buffers() if b.is_floating_point()]
             self._exchanged(floats, scale=1 / self.ranks)
+
+    def share(self, network: nn.Module) -> None:
+        """Give every rank the first one's weights and statistics."""
+        if self.ranks > 1:
+            state = {name: value.cpu() for name, value in network.state_dict().items()}
+            network.load_state_dict(self.from_leader(state))
 
     def gathered(self, value: object) -> list[Any]:
         """Return every rank's ``value`` in the order of ranks, on every rank."""
@@ -102,7 +126,7 @@ def machine(device: str = "auto", precision: str = "auto") -> Iterator[Machine]:
 
     Args:
         device: ``auto`` (a CUDA card where there is one), ``cpu``, ``cuda`` or ``cuda:N``. Ranks
-            take the card of their number on the host.
+            take the card of their number on the host, and cannot be given another.
         precision: ``auto`` (bf16 on cards that have it, else float32), ``float32``, ``bf16``.
             bf16 on processors without such units is several times as slow as float32.
 
@@ -116,7 +140,9 @@ def machine(device: str = "auto", precision: str = "auto") -> Iterator[Machine]:
     if ranks == 1:
         yield found
         return
-    distributed.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=PATIENCE)
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
+    distributed.init_process_group(_GROUPS[place.type], timeout=PATIENCE)
     try:
         yield found
     finally:
@@ -134,8 +160,10 @@ def _device(name: str, local_rank: int | None) -> torch.device:
     if place.type not in {"cpu", "cuda"}:
         raise OutOfRange("device", name, "auto, cpu, cuda or cuda:N")
     if place.type == "cpu":
-        return place
-    number = place.index if place.index is not None else (local_rank or 0)
+        return torch.device("cpu")
+    if place.index is not None and local_rank is not None:
+        raise OutOfRange("device", name, "cuda: each of several ranks takes a card of its own")
+    number = (local_rank or 0) if place.index is None else place.index
     if number >= cards:
         there = f"{cards} CUDA card{'s' if cards > 1 else ''}" if cards else "no CUDA card"
         raise NotThere(
@@ -150,4 +178,6 @@ def _precision(name: str, place: torch.device) -> str:
         raise OutOfRange("precision", name, "auto, float32 or bf16")
     if name != "auto":
         return name
-    return "bf16" if place.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    if place.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bf16"
+    return "float32"

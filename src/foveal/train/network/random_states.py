@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -44,3 +45,13 @@ def restore_random_states(states: RandomStates) -> None:
     torch.set_rng_state(states["torch"])
     for device, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
         torch.cuda.set_rng_state(state, device)
+
+
+@contextmanager
+def random_states_left_alone() -> Iterator[None]:
+    """Put every generator back, after the block, to where it was before."""
+    before = random_states()
+    try:
+        yield
+    finally:
+        restore_random_states(before)

@@ -9,34 +9,37 @@ rate.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
-from math import isnan
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from foveal.core.errors import FovealError
 from foveal.core.listener import SILENT, Listener
 from foveal.train.network.average import Average
+from foveal.train.network.batch_norm import synchronised
 from foveal.train.network.checkpoint import Checkpoints
 from foveal.train.network.checkpoint_file import State
 from foveal.train.network.feed import Batch
 from foveal.train.network.loop import Diverged, Prepared, StepSettings, Update, updates
 from foveal.train.network.losses import Loss, LossSettings
 from foveal.train.network.machine import ALONE, Machine
-from foveal.train.network.random_states import random_states, restore_random_states
+from foveal.train.network.progress import Epoch, Progress
+from foveal.train.network.random_states import random_states, random_states_left_alone
 from foveal.train.network.same_run import check_same
 from foveal.train.network.seeding import seed_of
 from foveal.train.network.stopping import SIGNALS, Stop
 
+__all__ = ["Epoch", "Plan", "Scores", "Trained", "Update", "train"]
+
 HALVINGS = 3  # of the rate, before a run that diverges is given up
-LOG_LOSS = "log_loss"  # the score whose least value decides which epoch is kept
 _MANY = 12  # pictures that an error names
 
+Network: TypeAlias = nn.Module  # for those who may not import torch
 Batches = Callable[[int], Iterable[Batch]]
 Scores = Mapping[str, float]
 
@@ -63,16 +66,6 @@ class Plan:
     save_every_s: float = 120.0  # besides every epoch's end
     facts: Mapping[str, Any] = field(default_factory=dict)  # settings and data, as JSON
     called: Callable[[int], str] = "picture {}".format  # a row's name, for people
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Epoch:
-    """What one epoch came to."""
-
-    number: int  # from 1
-    share: float  # of the peak rate, at its end
-    train_loss: float  # mean over its steps, augmentation and smoothing included
-    scores: Mapping[str, float]  # of the averaged network on val
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,16 +97,19 @@ def train(
         network: on the machine's device; gets the weights of the epoch that was kept.
         plan: see there.
         machine: of this process, see there; only the first rank judges, saves and speaks.
-        checkpoints: an empty folder begins the run. None: nothing is saved.
+        checkpoints: an empty folder begins the run. None: nothing is saved. The first rank's is
+            used; give the others one too.
         listener: hears the stage ``training`` and what was done about trouble.
         tell: hears every update and every epoch, as soon as it is done.
 
     Raises:
-        CannotResume: if the checkpoint is of other settings or data, naming which.
+        CannotResume: if the checkpoint is of other settings or data, or of another number of
+            ranks, naming which.
         FovealError: if the loss is no number once more after three halvings of the rate, naming
             the pictures of that batch; whatever ``checkpoints`` raise.
     """
-    with _random_states_are_left_alone(), Stop() as stop:
+    with random_states_left_alone(), synchronised(network, machine), Stop() as stop:
+        machine.share(network)
         torch.manual_seed(seed_of("run", plan.seed, machine.rank) % 2**63)
         run = _Run(network, plan, machine, checkpoints, listener, stop, tell)
         run.begin()
@@ -122,7 +118,7 @@ def train(
 
 
 class _Run:
-    """The state of a run, which has few names: network, average, optimiser, step, epochs."""
+    """One process's part in a run: what it is told, and how far it has come."""
 
     def __init__(
         self,
@@ -136,28 +132,24 @@ class _Run:
     ) -> None:
         self.network, self.plan, self.machine = network, plan, machine
         self.checkpoints, self.listener, self.stop, self.tell = checkpoints, listener, stop, tell
-        self.optimizer = plan.optimizer(network)
-        self.average = Average(network, decay=plan.average)
-        self.step = 0
-        self.epochs: list[Epoch] = []
-        self.kept: dict[str, Tensor] = {}  # the state of the best epoch so far
-        self.loss_sum = 0.0  # of the epoch under way
-        self.halvings = 0
+        self.at = Progress(network, plan.optimizer(network), Average(network, decay=plan.average))
         self.saved_s = self.began_s = time.monotonic()
         self.here, self.busy_s = 0, 0.0  # steps of this process, and what they took
 
     def begin(self) -> None:
         """Go on from what was saved, if anything was."""
-        state = None if self.checkpoints is None else self.checkpoints.latest()
         self.first = deepcopy(self._state())  # where a run without checkpoints goes back to
+        state = self._last()
         if state is None:
             return
         assert self.checkpoints is not None
-        check_same(state.facts["plan"], self.plan.facts, where=self.checkpoints.folder)
-        self._restore(state)
+        before = {"ranks": len(state.random), **state.facts["plan"]}
+        now = {"ranks": self.machine.ranks, **self.plan.facts}
+        check_same(before, now, where=self.checkpoints.folder)
+        self.at.restore(state, rank=self.machine.rank)
         self.listener.say(
-            f"The run goes on from step {self.step:,} of {self.plan.steps:,}, in epoch "
-            f"{self.step // self.plan.steps_per_epoch + 1}."
+            f"The run goes on from step {self.at.step:,} of {self.plan.steps:,}, in epoch "
+            f"{self.at.step // self.plan.steps_per_epoch + 1}."
         )
 
     def go(self) -> None:
@@ -167,32 +159,33 @@ class _Run:
                 self._go_on()
             except Diverged as diverged:
                 self._go_back(diverged)
-            except KeyboardInterrupt:
-                self._save()
+            except BaseException:
+                if self.stop.obeyed is not None:  # by whatever its handler raised
+                    self._save()
                 raise
 
     def end(self) -> Trained:
         """Put the best epoch's weights into the network."""
         self._save()
-        self.network.load_state_dict(self.kept)
+        self.network.load_state_dict(self.at.kept)
         self.network.eval()
         return Trained(
-            epochs=tuple(self.epochs),
-            kept=self._best().number,
-            halvings=self.halvings,
+            epochs=tuple(self.at.epochs),
+            kept=self.at.best().number,
+            halvings=self.at.halvings,
             seconds=time.monotonic() - self.began_s,
             images_per_second=self.here * self.plan.batch / self.busy_s if self.busy_s else 0.0,
         )
 
     def _go_on(self) -> None:
-        plan = self.plan
+        plan, at = self.plan, self.at
         if self._owes_a_judgement():
             self._judge()
         network = torch.compile(self.network) if plan.compiled else self.network
         loop = updates(
             network,  # type: ignore[arg-type]  # what torch.compile returns is a module
-            plan.batches(self.step),
-            self.optimizer,
+            plan.batches(at.step),
+            at.optimizer,
             prepare=plan.prepare,
             loss=plan.loss,
             loss_settings=plan.loss_settings,
@@ -207,87 +200,98 @@ class _Run:
                 start = time.monotonic()
                 update = next(loop, None)
                 if update is None:
-                    raise FovealError(f"The batches ended at step {self.step} of {plan.steps}.")
-                self.average.update(self.network)
-                self.step += 1
+                    raise FovealError(f"The batches ended at step {at.step} of {plan.steps}.")
+                at.average.update(self.network)
+                at.step += 1
                 self.here += 1
-                self.loss_sum += update.loss
+                at.loss_sum += update.loss
                 self.busy_s += time.monotonic() - start
                 self._show(update)
+                due, stopping = self._agreed()
                 if self._owes_a_judgement():
                     self._judge()
                     self._save()
-                elif self._is_due():
+                elif due:
                     self._save()
-                self.stop.obey()
+                if stopping:
+                    self.stop.obey()
 
     def _is_over(self) -> bool:
         """Whether nothing is left to do: all steps, or too many epochs without a better one."""
         if self._owes_a_judgement():
             return False
-        if self.step >= self.plan.steps:
+        if self.at.step >= self.plan.steps:
             return True
-        patience = self.plan.patience
-        return bool(
-            patience and self.epochs and self.epochs[-1].number - self._best().number >= patience
-        )
+        patience, epochs = self.plan.patience, self.at.epochs
+        return bool(patience and epochs and epochs[-1].number - self.at.best().number >= patience)
 
     def _owes_a_judgement(self) -> bool:
-        done = -(-self.step // self.plan.steps_per_epoch)
-        at_end = self.step % self.plan.steps_per_epoch == 0 or self.step >= self.plan.steps
-        return at_end and len(self.epochs) < done
+        step, per_epoch = self.at.step, self.plan.steps_per_epoch
+        at_end = step % per_epoch == 0 or step >= self.plan.steps
+        return at_end and len(self.at.epochs) < -(-step // per_epoch)
 
     def _judge(self) -> None:
         """Let val say what the average is worth; keep it if it is the best so far."""
-        scores: dict[str, float] = {}
-        with self.average.applied(self.network):
-            self.network.eval()
-            if self.machine.leads:
-                with self.stop.open() if self.machine.ranks == 1 else nullcontext():
-                    scores = dict(self.plan.judge(self.network))
-        scores = self.machine.from_leader(scores)
-        steps = self.step - len(self.epochs) * self.plan.steps_per_epoch
-        epoch = Epoch(
-            number=len(self.epochs) + 1,
-            share=self._rate(self.step - 1),
-            train_loss=self.loss_sum / steps,
-            scores=scores,
+        at = self.at
+        epoch = at.judged(
+            self._scores(),
+            share=self._rate(at.step - 1),
+            steps=at.step - len(at.epochs) * self.plan.steps_per_epoch,
         )
-        self.epochs.append(epoch)
-        self.loss_sum = 0.0
-        if self._best() is epoch:
-            self.kept = {name: value.clone() for name, value in self.average.state.items()}
         if self.machine.leads:
             self.tell(epoch)
 
-    def _best(self) -> Epoch:
-        """Return the epoch of the least log loss, the first of equals; NaN is the worst."""
-        losses = [epoch.scores[LOG_LOSS] for epoch in self.epochs]
-        return self.epochs[losses.index(min(losses, key=lambda loss: (isnan(loss), loss)))]
+    def _scores(self) -> Scores:
+        """Return what val says: the first rank asks, the others wait and stop where it does."""
+        scores: Scores | None = None
+        stopped: BaseException | None = None
+        with self.at.average.applied(self.network):
+            self.network.eval()
+            if self.machine.leads:
+                try:
+                    with self.stop.open():
+                        scores = dict(self.plan.judge(self.network))
+                except BaseException as error:
+                    if self.machine.ranks == 1 or self.stop.obeyed is None:
+                        raise
+                    stopped = error
+        said: Scores | int = self.machine.from_leader(
+            self.stop.obeyed if scores is None else scores
+        )
+        if stopped is not None:
+            raise stopped
+        if isinstance(said, int):
+            self.stop.asked = said
+            self.stop.obey()
+            raise KeyboardInterrupt
+        return said
 
     def _rate(self, step: int) -> float:
-        return self.plan.rate(step) * 0.5**self.halvings
+        return self.plan.rate(step) * 0.5**self.at.halvings
 
     def _show(self, update: Update) -> None:
         if not self.machine.leads:
             return
         self.tell(update)
-        scores = self.epochs[-1].scores.items() if self.epochs else ()
+        scores = self.at.epochs[-1].scores.items() if self.at.epochs else ()
         note = ", ".join(f"{name} {value:.3f}" for name, value in [("loss", update.loss), *scores])
-        done, total = self.step * self.plan.batch, self.plan.steps * self.plan.batch
+        done, total = self.at.step * self.plan.batch, self.plan.steps * self.plan.batch
         self.listener.progress("training", done, total, note=note)
 
-    def _is_due(self) -> bool:
-        """Whether it is time to save: for all ranks at the same step, as a signal is for all."""
+    def _agreed(self) -> tuple[bool, bool]:
+        """Return whether to save and whether to obey a signal now: all ranks do at the same step.
+
+        A signal that one of them heard then waits on all; one that comes later is not obeyed yet.
+        """
         late = time.monotonic() - self.saved_s > self.plan.save_every_s
         if self.machine.ranks == 1:
-            return late and self.checkpoints is not None
+            return late, True
         asked = [self.stop.asked == number for number in SIGNALS]
         flags = torch.tensor([late and self.machine.leads, *asked], device=self.machine.device)
         late, *asked = (self.machine.add_up(flags.float()) > 0).tolist()
         if any(asked):
             self.stop.asked = SIGNALS[asked.index(True)]
-        return late and self.checkpoints is not None
+        return late, any(asked)
 
     def _save(self) -> None:
         """Save the state, which the first rank does for all."""
@@ -298,42 +302,25 @@ class _Run:
         if self.machine.leads:
             self.checkpoints.save(state)
 
-    def _state(self) -> State:
-        return State(
-            step=self.step,
-            network=self.network.state_dict(),
-            average=self.average.state,
-            optimizer=self.optimizer.state_dict(),
-            random=self.machine.gathered(random_states()),
-            facts={
-                "plan": self.plan.facts,
-                "epochs": [asdict(epoch) for epoch in self.epochs],
-                "kept": self.kept,
-                "loss_sum": self.loss_sum,
-                "halvings": self.halvings,
-                "average_updates": self.average.updates,
-            },
-        )
+    def _last(self) -> State | None:
+        """Return what was saved last; only the first rank needs to have the folder."""
+        if self.checkpoints is None:
+            return None
+        state = self.checkpoints.latest() if self.machine.leads else None
+        found: State | None = self.machine.from_leader(state)
+        return found
 
-    def _restore(self, state: State) -> None:
-        facts = state.facts
-        self.network.load_state_dict(state.network)
-        assert state.average is not None
-        self.average.restore(state.average, updates=facts["average_updates"])
-        self.optimizer.load_state_dict(dict(state.optimizer))
-        restore_random_states(state.random[self.machine.rank])
-        self.step, self.loss_sum = state.step, facts["loss_sum"]
-        self.epochs = [Epoch(**epoch) for epoch in facts["epochs"]]
-        device = self.machine.device
-        self.kept = {name: value.to(device) for name, value in facts["kept"].items()}
-        self.halvings = facts["halvings"]
+    def _state(self) -> State:
+        random = self.machine.gathered(random_states())
+        return self.at.state(random=random, plan=self.plan.facts)
 
     def _go_back(self, diverged: Diverged) -> None:
         """Return to the last state that was saved, or to the beginning, at half the rate."""
         rows = sorted(
             {row for part in self.machine.gathered(diverged.rows.tolist()) for row in part}
         )
-        if self.halvings == HALVINGS:
+        halvings = self.at.halvings + 1
+        if halvings > HALVINGS:
             names = ", ".join(self.plan.called(row) for row in rows[:_MANY])
             more = f" and {len(rows) - _MANY} more" if len(rows) > _MANY else ""
             raise FovealError(
@@ -341,22 +328,10 @@ class _Run:
                 f"{names}{more}.",
                 hint="Look at these pictures, or take a lower rate.",
             )
-        halvings = self.halvings + 1
-        state = None if self.checkpoints is None else self.checkpoints.latest()
-        self._restore(state or self.first)
-        self.halvings = halvings
+        self.at.restore(self._last() or self.first, rank=self.machine.rank)
+        self.at.halvings = halvings
         self._save()
         self.listener.say(
-            f"{diverged.what} The run goes on from step {self.step:,} at half the rate "
+            f"{diverged.what} The run goes on from step {self.at.step:,} at half the rate "
             f"({halvings} of {HALVINGS} times)."
         )
-
-
-@contextmanager
-def _random_states_are_left_alone() -> Iterator[None]:
-    """Put the global generators of random numbers back where they were."""
-    before = random_states()
-    try:
-        yield
-    finally:
-        restore_random_states(before)

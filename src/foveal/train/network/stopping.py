@@ -26,10 +26,15 @@ class Stop:
     KeyboardInterrupt is raised, and the process ends by the signal when the block is left.
 
     Only the main thread can hear signals; in others, ``Stop`` does nothing.
+
+    Attributes:
+        asked: the number of a signal that waits; None: none does.
+        obeyed: the number of the signal whose handler has raised; None: none has.
     """
 
     def __init__(self) -> None:
-        self.asked: int | None = None  # the number of a signal that waits
+        self.asked: int | None = None
+        self.obeyed: int | None = None
         self._open = False
         self._before: dict[int, Any] = {}
         self._fatal: int | None = None
@@ -70,12 +75,14 @@ class Stop:
         if self.asked is None:
             return
         number, self.asked, self._open = self.asked, None, False
-        handler = self._before[number]
+        handler = self._before.get(number)
+        self.obeyed = number
         if callable(handler):
             handler(number, None)
         elif handler == signal.SIG_DFL:
             self._fatal = number
             raise KeyboardInterrupt
+        self.obeyed = None  # it was ignored
 
     def _hear(self, number: int, _frame: FrameType | None) -> None:
         self.asked = number

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from foveal.evaluate.curves import Course, Epoch
 from foveal.evaluate.interval import Interval
 from foveal.evaluate.judge import judge, majority
 from foveal.evaluate.report import (
@@ -49,6 +50,24 @@ def predictions_of(
     names = tuple(map(str, rows))
     return Predictions(
         probabilities=probabilities, labels=truths, classes=classes, paths=names, ids=names
+    )
+
+
+@pytest.fixture(scope="session")
+def course() -> Course:
+    """A training of twelve epochs; the ninth was kept, and beat the probe."""
+    epochs = tuple(
+        Epoch(
+            number=number,
+            rate=5e-4 * (1 - number / 12),
+            train_loss=0.6 + 2 / number,
+            val_loss=0.4 + abs(number - 9) / 10,
+            val_top1=0.9 - abs(number - 9) / 20,
+        )
+        for number in range(1, 13)
+    )
+    return Course(
+        epochs=epochs, kept=9, probe_top1=0.874, probe_loss=0.463, sentence="All of it was trained."
     )
 
 

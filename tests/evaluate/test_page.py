@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from foveal.evaluate import page
+from foveal.evaluate.curves import Course
 from foveal.evaluate.interval import Interval
 from foveal.evaluate.page import inert_json, render
-from foveal.evaluate.report import Cost, DataSummary, Report
+from foveal.evaluate.report import Cost, DataSummary, MemberFacts, ModelFacts, Report
 
 MakeReport = Callable[..., Report]
 
@@ -71,6 +72,15 @@ class Page(HTMLParser):
         return value
 
 
+def pooled(report: Report, **changes: Any) -> ModelFacts:
+    """Return the facts of a model of two networks, the first of which has ``changes``."""
+    first = MemberFacts(
+        backbone="resnet18", weights="trained further", blocks=("last",), weight=0.6
+    )
+    second = replace(first, weights="resnet18.safetensors", blocks=("last", "stage2"), weight=0.4)
+    return replace(report.model, members=(replace(first, **changes), second))
+
+
 class TestOneFile:
     def test_names_nothing_outside_itself(self, make_report: MakeReport) -> None:
         for tag, attributes in Page(render(make_report())).elements:
@@ -106,7 +116,9 @@ class TestOneFile:
 
 
 class TestHostileNames:
-    def test_make_no_element_and_no_attribute(self, make_report: MakeReport) -> None:
+    def test_make_no_element_and_no_attribute(
+        self, make_report: MakeReport, course: Course
+    ) -> None:
         tame = tuple(f"class {number}" for number in range(len(HOSTILE)))
 
         def shape(names: tuple[str, ...]) -> Counter[tuple[str, tuple[str, ...]]]:
@@ -115,6 +127,8 @@ class TestHostileNames:
                 path=names[0] + "/" + names[2] + "/{row}.jpg",
                 title=names[0],
                 command=names[1],
+                course=replace(course, sentence=" ".join(names)),
+                model=pooled(make_report(), backbone=names[0], weights=names[2], licence=names[1]),
                 settings={names[1]: names[2]},
                 data=DataSummary(
                     source=names[1],
@@ -205,6 +219,44 @@ class TestNumbers:
             "numpy 2.4.6",
         ):
             assert words in text
+
+    def test_the_training_is_told_beside_the_probe(
+        self, make_report: MakeReport, course: Course
+    ) -> None:
+        content = render(make_report(course=course))
+        text = Page(content).text
+        for words in (
+            "All of it was trained.",
+            "Epoch 9 of 12 was kept: 90.0 % right on the val part, log loss 0.400.",
+            "The probe on the same pictures: 87.4 % right, log loss 0.463.",
+            "val train the probe on val the epoch that was kept",
+            "epoch learning rate loss on train log loss on val right on val 1 0.00046 2.600",
+        ):
+            assert words in text
+        assert content.decode().count(' over epochs"') == 3
+        assert re.search(r'<tr class="chosen"><td class="n">9</td>', content.decode())
+
+    def test_a_training_without_a_probe_is_told_alone(
+        self, make_report: MakeReport, course: Course
+    ) -> None:
+        alone = replace(course, probe_top1=None, probe_loss=None, sentence="")
+        text = Page(render(make_report(course=alone))).text
+        assert "Epoch 9 of 12 was kept" in text
+        assert "robe on" not in text
+
+    def test_what_was_not_trained_has_no_such_section(self, make_report: MakeReport) -> None:
+        content = render(make_report()).decode()
+        assert "How it was trained" not in content
+        assert "#training" not in content
+
+    def test_every_network_of_a_pool_is_told(self, make_report: MakeReport) -> None:
+        report = make_report()
+        told = "reads last + stage3/mean"
+        assert told in Page(render(report)).text
+        text = Page(render(replace(report, model=pooled(report, licence="MIT")))).text
+        assert "network 1 resnet18, weight 60 %, reads last; weights: trained further (MIT)" in text
+        assert "network 2 resnet18, weight 40 %, reads last + stage2; weights: resnet18.s" in text
+        assert told not in text
 
     def test_a_crop_that_cuts_away_little_shows_no_examples(self, make_report: MakeReport) -> None:
         report = make_report()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from foveal.evaluate import page as page_module
+from foveal.evaluate.curves import Course
 from foveal.evaluate.interval import Interval
 from foveal.evaluate.page import render
 from foveal.evaluate.report import Report
@@ -140,9 +141,19 @@ class TestOpening:
         "names", [("ants", "bees"), tuple(map(str, range(43))), HOSTILE], ids=["2", "43", "hostile"]
     )
     def test_is_never_wider_than_the_window(
-        self, names: tuple[str, ...], make_report: MakeReport, opened: Callable[..., Any]
+        self,
+        names: tuple[str, ...],
+        make_report: MakeReport,
+        course: Course,
+        opened: Callable[..., Any],
     ) -> None:
-        report = make_report(names, images=86, command="x" * 500, settings={"y" * 300: "z" * 300})
+        report = make_report(
+            names,
+            images=86,
+            course=replace(course, sentence="w" * 500),
+            command="x" * 500,
+            settings={"y" * 300: "z" * 300},
+        )
         with opened(report) as tab:
             for width in (320, 390, 1280):
                 tab.set_viewport_size({"width": width, "height": 900})
@@ -167,9 +178,9 @@ class TestOpening:
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_every_word_can_be_read(
-        self, scheme: str, make_report: MakeReport, opened: Callable[..., Any]
+        self, scheme: str, make_report: MakeReport, course: Course, opened: Callable[..., Any]
     ) -> None:
-        report = make_report(tuple("abcdefghij"), images=300, mistakes=0.5)
+        report = make_report(tuple("abcdefghij"), images=300, mistakes=0.5, course=course)
         with opened(report, color_scheme=scheme) as tab:
             tab.evaluate("""() => {
                 const cell = document.querySelector(".cell");
@@ -183,6 +194,31 @@ class TestOpening:
             texts = tab.evaluate(CONTRAST)
         assert len(texts) > 200
         assert not [one for one in texts if one["ratio"] < 4.5]
+
+
+def test_the_panels_of_a_training_stand_side_by_side_and_on_a_phone_below_each_other(
+    make_report: MakeReport, course: Course, opened: Callable[..., Any]
+) -> None:
+    with opened(make_report(course=course)) as tab:
+        panels = tab.locator("#training .panels figure")
+        places = [panel.bounding_box() for panel in panels.all()]
+        assert len({place["y"] for place in places}) == 1
+        assert len({place["x"] for place in places}) == len(places) == 3
+        tab.set_viewport_size({"width": 390, "height": 900})
+        places = [panel.bounding_box() for panel in panels.all()]
+        assert len({place["x"] for place in places}) == 1
+        assert places[0]["y"] < places[1]["y"] < places[2]["y"]
+        for drawing in tab.locator("#training svg").all():  # nothing written beyond its edges
+            box = drawing.bounding_box()
+            for text in drawing.locator("text").all():
+                word = text.bounding_box()
+                assert box["x"] <= word["x"]
+                assert word["x"] + word["width"] <= box["x"] + box["width"]
+        colours = tab.locator("#training polyline").evaluate_all(
+            "all => all.map(line => getComputedStyle(line).stroke)"
+        )
+        assert "none" not in colours
+        assert len(set(colours)) == 3, "train, val (twice) and the rate"
 
 
 class TestCells:

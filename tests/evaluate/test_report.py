@@ -11,6 +11,7 @@ import pytest
 
 from foveal.core.errors import OutOfRange
 from foveal.core.settings import to_json
+from foveal.evaluate.curves import Course, course_in
 from foveal.evaluate.report import DataSummary, Picture, Report
 
 MakeReport = Callable[..., Report]
@@ -64,6 +65,14 @@ def test_as_json_it_has_the_metrics_on_top_and_no_bytes(make_report: MakeReport)
         "answer": report.judgement.classes[first.answer],
         "confidence": first.confidence,
     }
+
+
+def test_as_json_it_tells_the_course_of_a_training(make_report: MakeReport, course: Course) -> None:
+    values = json.loads(to_json(make_report(course=course).to_mapping()))
+    assert values["course"]["kept"] == 9
+    assert values["course"]["epochs"][8]["val_loss"] == 0.4
+    assert course_in(values["course"]) == course
+    assert make_report().to_mapping()["course"] is None
 
 
 def test_the_record_loads_neither_the_template_engine_nor_pillow() -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from foveal.core.errors import OutOfRange
+from foveal.core.errors import FovealError, OutOfRange
+from foveal.core.settings import to_json
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-LEFT, TOP, WIDTH, HEIGHT = 52, 12, 420, 190  # of a panel's inside, and the room around it
-TICKS = 4
+LEFT, TOP, WIDTH, HEIGHT = 50, 10, 258, 168  # of a panel's inside, and the room around it
+TICKS = 6  # lines across a panel, about
+MOST_EPOCHS = 2_000  # that are drawn, and listed one by one
+MOST = 1e6  # of a loss or a rate: beyond it, what is drawn says nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,12 @@ class Epoch:
     val_loss: float  # log loss on val, nats
     val_top1: float  # in [0, 1]
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot be drawn."""
+        for name in ("rate", "train_loss", "val_loss"):
+            _check(name, getattr(self, name), MOST)
+        _check("val_top1", self.val_top1, 1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
@@ -33,13 +42,49 @@ class Course:
 
     epochs: tuple[Epoch, ...]
     kept: int  # its number
-    probe_top1: float | None = None  # of the probe on the same val part
-    probe_loss: float | None = None
+    probe_top1: float | None = None  # of the probe on the same val part, in [0, 1]
+    probe_loss: float | None = None  # likewise, nats
+    sentence: str = ""  # what was done, in plain words
 
     def __post_init__(self) -> None:
-        """Refuse an epoch that is not there."""
-        if self.kept not in {epoch.number for epoch in self.epochs}:
+        """Refuse epochs out of order, and a kept one that is not there."""
+        numbers = [epoch.number for epoch in self.epochs]
+        if not 0 < len(numbers) <= MOST_EPOCHS:
+            raise OutOfRange("epochs", len(numbers), f"1 to {MOST_EPOCHS}")
+        if numbers != sorted(set(numbers)) or numbers[0] < 1:
+            raise OutOfRange("epochs", numbers[:10], "numbers that rise, from 1")
+        if self.kept not in numbers:
             raise OutOfRange("kept", self.kept, "the number of one of the epochs")
+        for name, most in (("probe_top1", 1), ("probe_loss", MOST)):
+            if (value := getattr(self, name)) is not None:
+                _check(name, value, most)
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch that was kept."""
+        return next(epoch for epoch in self.epochs if epoch.number == self.kept)
+
+
+def course_in(values: object) -> Course | None:
+    """Return the course that a file tells of; None where it tells of none that can be.
+
+    A ``run.json`` stands beside a bundle, unsealed: people may edit it, and a picture of the
+    training is not worth failing a test of the model for.
+    """
+    from pydantic import TypeAdapter
+
+    if not isinstance(values, Mapping):
+        return None
+    try:
+        course: Course = TypeAdapter(Course).validate_json(to_json(values), strict=True)
+    except (FovealError, ValueError, TypeError, RecursionError):  # pydantic's is a ValueError
+        return None
+    return course
+
+
+def _check(name: str, value: float, most: float) -> None:
+    if not 0 <= value <= most:  # NaN is in no range
+        raise OutOfRange(name, value, f"a number in [0, {most:g}]")
 
 
 def loss_curves(course: Course) -> Markup:
@@ -48,19 +93,19 @@ def loss_curves(course: Course) -> Markup:
         "train": [epoch.train_loss for epoch in course.epochs],
         "val": [epoch.val_loss for epoch in course.epochs],
     }
-    return _panel(course, lines, rival=course.probe_loss, tick="{:.2g}", name="loss")
+    return _panel(course, lines, rival=course.probe_loss, name="loss")
 
 
 def score_curves(course: Course) -> Markup:
     """Return the share right on val over epochs, the epoch that was kept, and the probe's."""
     lines = {"val": [epoch.val_top1 for epoch in course.epochs]}
-    return _panel(course, lines, rival=course.probe_top1, tick="{:.0%}", name="right on val")
+    return _panel(course, lines, rival=course.probe_top1, name="right on val", shares=True)
 
 
 def rate_curve(course: Course) -> Markup:
     """Return the learning rate over epochs."""
     lines = {"rate": [epoch.rate for epoch in course.epochs]}
-    return _panel(course, lines, rival=None, tick="{:.2g}", name="learning rate")
+    return _panel(course, lines, rival=None, name="learning rate")
 
 
 def _panel(
@@ -68,33 +113,31 @@ def _panel(
     lines: dict[str, list[float]],
     *,
     rival: float | None,
-    tick: str,
     name: str,
+    shares: bool = False,
 ) -> Markup:
     from markupsafe import Markup
 
-    values = [value for line in lines.values() for value in line if math.isfinite(value)]
+    values = [value for line in lines.values() for value in line]
     values += [] if rival is None else [rival]
-    low, high = min(values), max(values)
-    margin = (high - low) * 0.08 or 0.05
-    low, high = low - margin, high + margin
+    low, high = _bounds(values, most=1, room=0.01) if shares else _bounds(values)
     numbers = [epoch.number for epoch in course.epochs]
     across = _scale(numbers[0], numbers[-1], LEFT, LEFT + WIDTH)
     up = _scale(low, high, TOP + HEIGHT, TOP)
+    ticks, step = _ticks(low, high)
     parts = []
-    for share in range(TICKS + 1):
-        value = low + (high - low) * share / TICKS
+    for tick in ticks:
+        y = f"{up(tick):.1f}"
+        said = f"{_number(100 * tick, 100 * step)}%" if shares else _number(tick, step)
         parts += [
-            f'<line class="grid" x1="{LEFT}" x2="{LEFT + WIDTH}" '
-            f'y1="{up(value):.1f}" y2="{up(value):.1f}"/>',
-            f'<text x="{LEFT - 6}" y="{up(value) + 4:.1f}" text-anchor="end">'
-            f"{tick.format(value)}</text>",
+            f'<line class="grid" x1="{LEFT}" x2="{LEFT + WIDTH}" y1="{y}" y2="{y}"/>',
+            f'<text x="{LEFT - 6}" y="{up(tick) + 4:.1f}" text-anchor="end">{said}</text>',
         ]
-    for number in _marks(numbers):
-        parts.append(
-            f'<text x="{across(number):.1f}" y="{TOP + HEIGHT + 18}" text-anchor="middle">'
-            f"{number}</text>"
-        )
+    parts += [
+        f'<text x="{across(number):.1f}" y="{TOP + HEIGHT + 18}" text-anchor="middle">'
+        f"{number}</text>"
+        for number in _marks(numbers)
+    ]
     kept = across(course.kept)
     parts.append(
         f'<line class="kept" x1="{kept:.1f}" x2="{kept:.1f}" y1="{TOP}" y2="{TOP + HEIGHT}">'
@@ -106,12 +149,13 @@ def _panel(
             f'y1="{up(rival):.1f}" y2="{up(rival):.1f}"><title>the probe</title></line>'
         )
     for kind, line in lines.items():
-        points = " ".join(
-            f"{across(number):.1f},{up(value):.1f}"
-            for number, value in zip(numbers, line, strict=True)
-            if math.isfinite(value)
-        )
-        parts.append(f'<polyline class="curve {kind}" points="{points}"/>')
+        points = [(across(n), up(value)) for n, value in zip(numbers, line, strict=True)]
+        drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        _, height = points[numbers.index(course.kept)]
+        parts += [
+            f'<polyline class="curve {kind}" points="{drawn}"/>',
+            f'<circle class="end {kind}" cx="{kept:.1f}" cy="{height:.1f}" r="4"/>',
+        ]
     parts.append(
         f'<text x="{LEFT + WIDTH / 2:g}" y="{TOP + HEIGHT + 36}" text-anchor="middle">epoch</text>'
     )
@@ -121,6 +165,50 @@ def _panel(
         f'<svg class="chart" viewBox="{box}" role="img" aria-label="{name} over epochs">'
         f"{inside}</svg>"
     )
+
+
+def _bounds(
+    values: Sequence[float], *, most: float = MOST, room: float = 1e-9
+) -> tuple[float, float]:
+    """Return the range that a panel shows: that of the values and some room, in [0, most].
+
+    The room is 8 % of the range on either side, and 2.5 % of the largest value and ``room`` at
+    least: what hardly moves is drawn as what hardly moves.
+
+    >>> _bounds([1.0, 0.5], most=1)
+    (0.46, 1)
+    """
+    low, high = min(values), max(values)
+    room = max(0.08 * (high - low), 0.025 * high, room)
+    return max(low - room, 0), min(high + room, most)
+
+
+def _ticks(low: float, high: float) -> tuple[list[float], float]:
+    """Return round numbers between ``low`` and ``high``, about ``TICKS`` of them; their distance.
+
+    >>> _ticks(0, 10)
+    ([0.0, 2.0, 4.0, 6.0, 8.0, 10.0], 2.0)
+    """
+    rough = (high - low) / TICKS
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * times for times in (1, 2, 5, 10) if power * times >= rough * (1 - 1e-9))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [number * step for number in range(first, last + 1)], step
+
+
+def _number(value: float, step: float) -> str:
+    """Return a tick's number with as many digits as tell it from those a ``step`` away.
+
+    >>> [_number(0.6, 0.2), _number(40, 20), _number(0, 1e-5), _number(2.5e-5, 5e-6)]
+    ['0.6', '40', '0', '2.5e-5']
+    """
+    if not value:
+        return "0"
+    last = math.floor(math.log10(step) + 1e-9)  # power of ten of the last digit
+    if last >= -4 and value < 1e5:
+        return f"{value:.{max(0, -last)}f}"
+    digits = max(0, math.floor(math.log10(value) + 1e-9) - last)
+    return f"{value:.{digits}e}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from foveal.evaluate import charts
+from foveal.evaluate import charts, curves
 from foveal.evaluate.gallery import MISTAKES, heat_png, worth_showing
 from foveal.evaluate.glossary import BASELINES, SAME_AS_ANOTHER, WORDS, Meaning, meaning
 from foveal.evaluate.interval import Interval
@@ -68,6 +68,7 @@ def _page(report: Report, shots: Sequence[_Shot]) -> bytes:
         measures=_measures(judged),
         matrix=_matrix(judged, names) if len(names) <= TABLE_CLASSES else None,
         pairs=_pairs(judged),
+        panels=_panels(report.course),
         reliability=charts.reliability(judged.reliability),
         heat_scale=charts.heat_scale(),
         cards=cards,
@@ -246,6 +247,17 @@ def _stages(report: Report) -> list[tuple[str, float, Markup]]:
     return [
         (plain(stage, 60), seconds, charts.bar(Interval(seconds / total)))
         for stage, seconds in report.cost.seconds.items()
+    ]
+
+
+def _panels(course: curves.Course | None) -> list[tuple[str, Markup]]:
+    """Return what is drawn of a training: each panel's name, and the panel."""
+    if course is None:
+        return []
+    return [
+        ("Loss", curves.loss_curves(course)),
+        ("Right on val", curves.score_curves(course)),
+        ("Learning rate", curves.rate_curve(course)),
     ]
 
 

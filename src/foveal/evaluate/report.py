@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from foveal.core.errors import OutOfRange
 from foveal.core.settings import to_mapping
+from foveal.evaluate.curves import Course
 from foveal.evaluate.judgement import Judgement
 
 
@@ -86,6 +87,17 @@ class DataSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemberFacts:
+    """One of several networks that answer together."""
+
+    backbone: str
+    weights: str  # where they came from, in words
+    blocks: tuple[str, ...]
+    weight: float  # how much it counts, in (0, 1)
+    licence: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
     """What was tested."""
 
@@ -97,6 +109,7 @@ class ModelFacts:
     input: str  # in words: "224 × 224 pixels, central crop of 87.5 %, bicubic"
     licence: str | None = None
     assumed: tuple[str, ...] = ()  # sentences: what nobody said and was taken for granted
+    members: tuple[MemberFacts, ...] = ()  # of a pool; empty: one network alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +136,7 @@ class Report:
     cost: Cost
     pictures: tuple[Picture, ...] = ()  # in any order; `gallery.worth_showing` says which to make
     choice: tuple[Option, ...] = ()  # simplest first
+    course: Course | None = None  # of the network's training; None: it was not trained, or unknown
     settings: Mapping[str, Any] = field(default_factory=dict)  # complete, JSON-ready
     command: str = ""  # what was typed
     environment: Mapping[str, str] = field(default_factory=dict)  # "numpy" -> "2.4.6"
@@ -154,6 +168,7 @@ class Report:
             },
             "cost": to_mapping(self.cost),
             "choice": [to_mapping(option) for option in self.choice],
+            "course": to_mapping(self.course) if self.course else None,
             "pictures": [
                 {
                     "path": picture.path,

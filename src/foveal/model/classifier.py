@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from foveal.backbone.spec import Backbone
 from foveal.core.errors import OutOfRange
+from foveal.image.preprocess import Preprocess
 from foveal.model.linear import LinearHead
 
 OWN_LOGITS = "logits"  # the block of a ready classifier's own answers, temperature 1
@@ -48,6 +49,11 @@ class Classifier:
             raise OutOfRange("blocks", self.blocks, f"blocks with {d} features together")
         if (CLASSICAL in self.blocks) != (self.classical is not None):
             raise OutOfRange("classical", self.classical, "a backbone where the block is read")
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How a picture becomes the pixels it sees."""
+        return self.host.spec.preprocess
 
     @property
     def widths(self) -> dict[str, int]:

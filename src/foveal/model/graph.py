@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from foveal.core.settings import to_mapping
-from foveal.image.preprocess import Preprocess
 from foveal.model.branch import Branch, Evidence, Writer, append, networks, prefixed
 from foveal.model.classifier import Classifier
 from foveal.model.evidence import has_heat_map
@@ -52,21 +51,20 @@ def classifier_graph(classifier: Classifier | Pool) -> onnx.ModelProto:
     if isinstance(classifier, Pool):
         model, outputs = _pool(classifier)
         share_weights(model.graph)
-        preprocess = classifier.preprocess
     else:
         model, outputs = _single(classifier)
-        preprocess = classifier.host.spec.preprocess
     del model.graph.output[:]
     model.graph.output.extend(
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
         for name, shape in outputs
     )
     onnx.checker.check_model(model)
-    onnx.helper.set_model_props(model, _metadata(classifier, preprocess))
+    onnx.helper.set_model_props(model, _metadata(classifier))
     return model
 
 
-def _metadata(classifier: Classifier | Pool, preprocess: Preprocess) -> dict[str, str]:
+def _metadata(classifier: Classifier | Pool) -> dict[str, str]:
+    preprocess = classifier.preprocess
     return {
         "imgsz": json.dumps([preprocess.size_px, preprocess.size_px]),
         "names": json.dumps(list(classifier.classes), ensure_ascii=False),

@@ -63,7 +63,7 @@ class Pool:
     @property
     def preprocess(self) -> Preprocess:
         """How a picture becomes the pixels that all members see; mean and std are the first's."""
-        return self.members[0].host.spec.preprocess
+        return self.members[0].preprocess
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -122,13 +122,12 @@ def _log_softmax(logits_NK: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def _check_pixels(first: Classifier, other: Classifier) -> None:
     """Refuse two networks that would need a picture to be resized or cropped twice."""
-    one, two = first.host.spec, other.host.spec
     for field in SEEN:
-        mine, theirs = getattr(one.preprocess, field), getattr(two.preprocess, field)
+        mine, theirs = getattr(first.preprocess, field), getattr(other.preprocess, field)
         if mine != theirs:
             raise OutOfRange(
                 field,
                 theirs,
-                f"{mine!r}: {two.name} is to be pooled with {one.name} and must see the same "
-                "pixels",
+                f"{mine!r}: {other.host.spec.name} is to be pooled with {first.host.spec.name} "
+                "and must see the same pixels",
             )

@@ -17,6 +17,7 @@ from foveal.core.listener import Listener
 from foveal.data.finding import Finding
 from foveal.data.manifest import Manifest
 from foveal.data.scan import broken_check, scan
+from foveal.evaluate.curves import course_in
 from foveal.evaluate.interval import Interval
 from foveal.evaluate.judge import judge, majority
 from foveal.evaluate.judgement import Judgement
@@ -24,6 +25,7 @@ from foveal.evaluate.lines import lines, sentence_lines
 from foveal.evaluate.report import (
     Cost,
     DataSummary,
+    MemberFacts,
     ModelFacts,
     Option,
     Picture,
@@ -291,11 +293,13 @@ def _report(
             input=_input(model),
             licence=backbone.get("licence"),
             assumed=tuple(backbone.get("assumed", ())),
+            members=tuple(map(_member, card.get("members", ()))),
         ),
         data=data,
         cost=cost,
         pictures=shown,
         choice=tuple(map(_option, card.get("choice", ()))),
+        course=course_in(model.run.get("course")),
         settings=model.run.get("settings", card.get("settings", {})),
         command=shlex.join(model.run.get("command", ())),
         environment=environment(),
@@ -306,6 +310,18 @@ def _option(row: Mapping[str, Any]) -> Option:
     """Return one row of the choice; what a later version may add to it is passed over."""
     known = {name.name: row[name.name] for name in fields(Option) if name.name in row}
     return Option(**{**known, "blocks": tuple(row["blocks"])})
+
+
+def _member(row: Mapping[str, Any]) -> MemberFacts:
+    """Return what a card says of one network of a pool."""
+    backbone = row["backbone"]
+    return MemberFacts(
+        backbone=backbone["name"],
+        weights=backbone["weights"],
+        blocks=tuple(row["blocks"]),
+        weight=float(row["weight"]),
+        licence=backbone.get("licence"),
+    )
 
 
 def _input(model: Tested) -> str:

@@ -44,6 +44,15 @@ MORE: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """For small networks the faster, and where other programs are busy much the faster."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(
     scope="module",
     params=[*FAMILIES, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)],

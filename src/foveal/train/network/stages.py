@@ -112,7 +112,7 @@ def _levels(network: nn.Module, head: list[str]) -> dict[str, int]:
         return {name: children.index(name.partition(".")[0]) + 1 for name in body}
     stem_end, ends = _ends(network)
     group = _timm_groups(network, [*body, *head, *ends, *([stem_end] if stem_end else [])])
-    top = min((group[name] for name in head), default=max(group[name] for name in body) + 1)
+    top = min([group[name] for name in head] or [max(group[name] for name in body) + 1])
     lasts = _lasts(group, stem_end, ends, top)
     return {name: min(bisect_left(lasts, group[name]), len(lasts) - 1) for name in body}
 

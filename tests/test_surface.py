@@ -23,10 +23,17 @@ NETWORK = {
 SAYING = {"--json", "--quiet", "-q"}
 WRITING = {"--out", "-o", "--overwrite"}
 
+TRAINING = {
+    "--epochs", "--batch", "--micro", "--policy", "--val-share", "--sampling", "--patience",
+    "--budget", "--optimizer", "--rate", "--head-rate", "--layer-decay", "--weight-decay",
+    "--freeze-until", "--loss", "--smoothing", "--average", "--clip", "--warmup", "--device",
+    "--precision", "--workers", "--compile", "--track",
+}  # fmt: skip
+
 VERBS = {
-    "fit": READING | NETWORK | SAYING | WRITING
+    "fit": READING | NETWORK | SAYING | WRITING | TRAINING
     | {"--backbone", "--features", "--head", "--class-weights", "--folds", "--test-share",
-       "--seed", "--settings"},
+       "--seed", "--settings", "--strategy", "--resume"},
     "test": READING | SAYING | {"--out", "-o", "--seed"},
     "predict": {"--json", "--csv", "--top", "--quiet", "-q"},
     "import": NETWORK | SAYING | WRITING | {"--classes"},

@@ -82,7 +82,7 @@ def default_backbone() -> tuple[str, str]:
     settings = BackboneSettings(backbone=DEFAULT)
     if store.cached_folder(settings).is_dir() or _the_only(settings):
         return DEFAULT, f"No backbone was named: {DEFAULT} is in the cache and is used."
-    if missing := _missing():
+    if missing := not_installed():
         return (
             "classical",
             f"No backbone was named: classical is used, because {DEFAULT} is not in the cache "
@@ -106,7 +106,7 @@ def _the_only(settings: BackboneSettings) -> store.Kept | None:
     if settings != BackboneSettings(backbone=settings.backbone):
         return None
     named = [kept for kept in store.kept() if kept.name == settings.backbone]
-    if len(named) != 1 or not (_missing() or not hub_answers()):
+    if len(named) != 1 or not (not_installed() or not hub_answers()):
         return None
     return named[0]
 
@@ -145,7 +145,7 @@ def _export(settings: BackboneSettings, folder: Path, listener: Listener) -> Non
         MissingExtra: in a base install, with what is in the cache instead.
     """
     name = settings.backbone
-    if _missing():
+    if not_installed():
         kept = store.kept()
         there = ", ".join(sorted({one.name for one in kept} | {"classical"}))
         if name in {one.name for one in kept}:
@@ -170,6 +170,6 @@ def _export(settings: BackboneSettings, folder: Path, listener: Listener) -> Non
     store.save(folder, spec, model, weights)
 
 
-def _missing() -> list[str]:
+def not_installed() -> list[str]:
     """Return which packages of the extra ``train`` are not installed, without importing any."""
     return [package for package in TRAIN if find_spec(package) is None]

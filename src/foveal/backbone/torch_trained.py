@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import numpy as np
 import timm
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from foveal.backbone.running import OnnxBackbone
-from foveal.backbone.spec import Backbone, BackboneSpec
+from foveal.backbone.spec import Backbone, BackboneSpec, NetworkWeights
 from foveal.backbone.store import sealed
 from foveal.backbone.torch_bodies import TimmBody
 from foveal.backbone.torch_export import export
@@ -27,12 +29,7 @@ def network_of(backbone: Backbone, classes: int) -> nn.Module:
         BadWeights: if the backbone is no timm network with its weights (an ``.onnx`` file,
             torchvision's, ``classical``), or its classifier is not one linear layer.
     """
-    spec, weights = backbone.spec, backbone.network_weights()
-    if spec.architecture is None or weights is None or spec.classifier is None:
-        raise BadWeights(
-            f"{spec.name} cannot be trained further: it is only a graph.",
-            hint="Name a network of timm's with --backbone, or fit with --strategy probe.",
-        )
+    spec, weights = check_trainable(backbone)
     arguments = {k: v for k, v in spec.model_args.items() if k != "num_classes"}
     with torch.random.fork_rng(devices=[]):  # chance draws weights that are all replaced below
         network: nn.Module = timm.create_model(spec.architecture, num_classes=classes, **arguments)
@@ -47,6 +44,21 @@ def network_of(backbone: Backbone, classes: int) -> nn.Module:
         layer.weight.zero_()
         layer.bias.zero_()
     return network
+
+
+def check_trainable(backbone: Backbone) -> tuple[BackboneSpec, NetworkWeights]:
+    """Return the record and the weights of a backbone that timm can build.
+
+    Raises:
+        BadWeights: for an ``.onnx`` file, a network of torchvision's, ``classical``.
+    """
+    spec, weights = backbone.spec, backbone.network_weights()
+    if spec.architecture is None or weights is None or spec.classifier is None:
+        raise BadWeights(
+            f"{spec.name} cannot be trained further: it is only a graph.",
+            hint="Name a network of timm's with --backbone, or fit with --strategy probe.",
+        )
+    return spec, weights
 
 
 def classifier_of(network: nn.Module, name: str) -> nn.Linear:
@@ -65,6 +77,24 @@ def classifier_of(network: nn.Module, name: str) -> nn.Linear:
     return layer
 
 
+def put_head(
+    network: nn.Module, weights_KD: NDArray[np.float32], bias_K: NDArray[np.float32], name: str
+) -> None:
+    """Give the network's last layer the weights of a linear head over its last features."""
+    layer = classifier_of(network, name)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weights_KD))
+        layer.bias.copy_(torch.from_numpy(bias_K))
+
+
+def head_of(network: nn.Module, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the weights (K, D) and the bias (K,) of the network's last layer."""
+    layer = classifier_of(network, name)
+    return tuple(
+        value.detach().cpu().float().numpy().copy() for value in (layer.weight, layer.bias)
+    )  # type: ignore[return-value]  # two of them
+
+
 def backbone_of(network: nn.Module, before: BackboneSpec, *, weights: str) -> OnnxBackbone:
     """Return a trained network as a backbone: its graph is checked against torch.
 
@@ -76,7 +106,7 @@ def backbone_of(network: nn.Module, before: BackboneSpec, *, weights: str) -> On
     Raises:
         BadWeights: if the graph does not agree with torch.
     """
-    network.cpu().eval()
+    network.cpu().to(memory_format=torch.contiguous_format).eval()
     loaded = Loaded(
         network=network,
         body=TimmBody(network, before.preprocess.size_px).eval(),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from foveal.cli import options as o
+from foveal.cli import training_options as t
 from foveal.cli.console import AsJson, Quiet, console, put, show
 
 Data = Annotated[
@@ -28,6 +29,10 @@ ClassWeights = Annotated[
 Folds = Annotated[
     int | None,
     o.option("Folds of the cross-validation (5; 3 from 1,000 pictures on).", "--folds"),
+]
+Strategy = Annotated[
+    str | None,
+    o.option("probe (the network stays frozen), finetune, scratch, or auto.", "--strategy"),
 ]
 TestShare = Annotated[
     float | None, o.option("Share held out for `foveal test` (0.2); 0: none.", "--test-share")
@@ -54,6 +59,32 @@ def fit(  # noqa: PLR0913 — one parameter per option
     folds: Folds = None,
     test_share: TestShare = None,
     seed: Seed = None,
+    strategy: Strategy = None,
+    epochs: t.Epochs = None,
+    batch: t.Batch = None,
+    micro: t.Micro = None,
+    policy: t.Policy = None,
+    optimizer: t.Optimizer = None,
+    rate: t.Rate = None,
+    head_rate: t.HeadRate = None,
+    layer_decay: t.LayerDecay = None,
+    weight_decay: t.WeightDecay = None,
+    freeze_until: t.FreezeUntil = None,
+    loss: t.Loss = None,
+    smoothing: t.Smoothing = None,
+    sampling: t.Sampling = None,
+    average: t.Average = None,
+    clip: t.Clip = None,
+    warmup: t.Warmup = None,
+    val_share: t.ValShare = None,
+    patience: t.Patience = None,
+    device: t.Device = None,
+    precision: t.Precision = None,
+    workers: t.Workers = None,
+    compiled: t.Compile = False,
+    budget: t.Budget = None,
+    track: t.Track = None,
+    resume: t.Resume = False,
     group_column: o.GroupColumn = None,
     group_pattern: o.GroupPattern = None,
     group_level: o.GroupLevel = None,
@@ -73,42 +104,73 @@ def fit(  # noqa: PLR0913 — one parameter per option
 
     Example: foveal fit photos/ -o model/ --backbone mobilenetv2_100
     """
+    from foveal.core.machine import rank
     from foveal.recipes.story import FitOrder, fit_and_save
+    from foveal.recipes.workplace import Workplace
 
-    order = FitOrder.from_options(
-        data,
-        settings,
-        o.given(
-            backbone=backbone,
-            weights=weights,
-            model_args=o.model_arguments(model_arg) if model_arg else None,
-            size_px=size,
-            mean=mean,
-            std=std,
-            crop=crop,
-            interpolation=interpolation,
-            shape=shape,
-            features=features,
-            head=head,
-            class_weights=class_weights,
-            folds=folds,
-            test_share=test_share,
-            seed=seed,
-            group_column=group_column,
-            group_pattern=group_pattern,
-            group_level=group_level,
-            group_scope=group_scope,
-            path_column=path_column,
-            label_column=label_column,
-            part_column=part_column,
-            root=root,
-            reader=reader,
-            max_broken=max_broken,
-            strict=strict,
-        ),
+    given = o.given(
+        backbone=backbone,
+        weights=weights,
+        model_args=o.model_arguments(model_arg) if model_arg else None,
+        size_px=size,
+        mean=mean,
+        std=std,
+        crop=crop,
+        interpolation=interpolation,
+        shape=shape,
+        features=features,
+        head=head,
+        class_weights=class_weights,
+        folds=folds,
+        test_share=test_share,
+        seed=seed,
+        group_column=group_column,
+        group_pattern=group_pattern,
+        group_level=group_level,
+        group_scope=group_scope,
+        path_column=path_column,
+        label_column=label_column,
+        part_column=part_column,
+        root=root,
+        reader=reader,
+        max_broken=max_broken,
+        strict=strict,
+        strategy=strategy,
+        epochs=epochs,
+        batch=batch,
+        micro=micro,
+        policy=policy,
+        optimizer=optimizer,
+        rate=rate,
+        head_rate=head_rate,
+        layer_decay=layer_decay,
+        weight_decay=weight_decay,
+        freeze_until=freeze_until,
+        loss=loss,
+        smoothing=smoothing,
+        sampling=sampling,
+        average=average,
+        clip=clip,
+        warmup=warmup,
+        val_share=val_share,
+        patience=patience,
+        device=device,
+        precision=precision,
+        workers=workers,
+        compile=compiled,
+        budget=budget,
+        track=track,
     )
-    with console(quiet=quiet) as heard:
-        done = fit_and_save(order, out, overwrite=overwrite, listener=heard)
+    order = (
+        FitOrder.resumed(Workplace.of(out), data, given)
+        if resume
+        else FitOrder.from_options(data, settings, given)
+    )
+    leads = rank() == 0
+    with console(quiet=quiet or not leads) as heard:
+        done = fit_and_save(order, out, overwrite=overwrite, resume=resume, listener=heard)
+    if not leads:
+        return
     if as_json:
         put(done.to_mapping())
         return

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from foveal.evaluate.interval import Interval
 from foveal.model.classifier import Classifier
 from foveal.model.linear import LinearHead
+from foveal.model.pool import Pool
 from foveal.model.predictions import Predictions
 from foveal.recipes.clock import Clock
 from foveal.recipes.orders import FitSettings
@@ -32,7 +33,7 @@ class Promise:
 class Fitted:
     """A classifier and everything that is known about how it came to be."""
 
-    classifier: Classifier
+    classifier: Classifier | Pool
     prepared: Prepared
     settings: FitSettings
     story: Mapping[str, Any]  # JSON-ready, for the card: head, strength, the table of the choice, …
@@ -41,3 +42,4 @@ class Fitted:
     proof: tuple[tuple[Path, ...], NDArray[np.float32]]  # files and their logits
     broken: tuple[tuple[str, str], ...]  # path, reason: found on decoding
     clock: Clock
+    course: Mapping[str, Any] | None = None  # of a training, epoch by epoch, for ``run.json``

@@ -11,6 +11,7 @@ from foveal.backbone.settings import BackboneSettings
 from foveal.core.errors import OutOfRange, UnknownName
 from foveal.core.settings import from_mapping
 from foveal.train.head.settings import ProbeSettings
+from foveal.train.network.settings import TrainSettings
 
 AUTO = "auto"  # the backbone that is named where nobody named one
 
@@ -58,6 +59,7 @@ class FitSettings:
     backbone: BackboneSettings = field(default_factory=lambda: BackboneSettings(backbone=AUTO))
     prepare: PrepareSettings = field(default_factory=PrepareSettings)
     probe: ProbeSettings = field(default_factory=ProbeSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
 
 
 def sorted_out(options: Mapping[str, Any], **kinds: type[Any]) -> dict[str, dict[str, Any]]:
@@ -91,6 +93,7 @@ def fit_settings(options: Mapping[str, Any], *, where: str = "the settings") -> 
         backbone=BackboneSettings,
         prepare=PrepareSettings,
         probe=ProbeSettings,
+        train=TrainSettings,
     )
     return FitSettings(
         backbone=from_mapping(
@@ -98,4 +101,5 @@ def fit_settings(options: Mapping[str, Any], *, where: str = "the settings") -> 
         ),
         prepare=from_mapping(PrepareSettings, parts["prepare"], where=where),
         probe=from_mapping(ProbeSettings, parts["probe"], where=where),
+        train=from_mapping(TrainSettings, parts["train"], where=where),
     )

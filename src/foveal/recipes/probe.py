@@ -13,12 +13,12 @@ from foveal.backbone.spec import Backbone
 from foveal.core.listener import Listener
 from foveal.model.classifier import CLASSICAL, Classifier
 from foveal.model.linear import LinearHead, softmax
-from foveal.recipes.clock import Clock
 from foveal.recipes.fitted import Fitted
 from foveal.recipes.orders import FitSettings
 from foveal.recipes.prepare import Prepared
 from foveal.recipes.promise import promise_of
 from foveal.recipes.rows import Rows, proof_rows, rows_of, sources_of
+from foveal.recipes.task import Task
 from foveal.train.head.choice import Choice, candidates, choose
 from foveal.train.head.heads import HEADS
 from foveal.train.head.temperature import temperature
@@ -26,25 +26,27 @@ from foveal.train.head.temperature import temperature
 ENOUGH = 500  # held-out pictures to find the baseline's strength and temperature by
 
 
-def probe(
-    host: Backbone, prepared: Prepared, settings: FitSettings, listener: Listener, clock: Clock
-) -> Fitted:
+def probe(task: Task) -> Fitted:
     """Return the classifier on a frozen network that held-out pictures prefer.
-
-    Args:
-        host: the network.
-        prepared: what is learnt from, split.
-        settings: every choice that is not the data's.
-        listener: hears what was left out and chosen.
-        clock: counts the seconds of each stage.
 
     Raises:
         BadData: where there are too few groups to choose by.
     """
-    extra = None if host.spec.name == CLASSICAL else classical(host.spec.preprocess)
-    sets = candidates(host.spec, settings.probe.features)
-    with clock("features"):
-        rows = rows_of(prepared, settings, listener, sources_of(host, extra, sets))
+    sets = candidates(task.host.spec, task.settings.probe.features)
+    return probe_on(rows_for(task, task.prepared, sets), sets, task)
+
+
+def rows_for(task: Task, prepared: Prepared, sets: Sequence[tuple[str, ...]]) -> Rows:
+    """Return the rows of ``prepared`` with every block of ``sets``, and the classical one."""
+    sources = sources_of(task.host, _extra(task.host), sets)
+    with task.clock("features"):
+        return rows_of(prepared, task.settings, task.listener, sources)
+
+
+def probe_on(rows: Rows, sets: Sequence[tuple[str, ...]], task: Task) -> Fitted:
+    """Return the classifier on a frozen network that the held-out rows prefer."""
+    host, settings, listener, clock = task.host, task.settings, task.listener, task.clock
+    prepared, extra = rows.prepared, _extra(task.host)
     with clock("choice"):
         choice = chosen(rows, sets, settings, listener)
     best = choice.chosen
@@ -82,6 +84,11 @@ def probe(
         broken=rows.broken,
         clock=clock,
     )
+
+
+def _extra(host: Backbone) -> Backbone | None:
+    """Return who embeds the classical block; None where that is the host itself."""
+    return None if host.spec.name == CLASSICAL else classical(host.spec.preprocess)
 
 
 def chosen(

@@ -14,6 +14,7 @@ from foveal.backbone.settings import BackboneSettings
 from foveal.core.errors import AlreadyThere, NotThere, OutOfRange, UnknownName
 from foveal.core.files import check_exists, write_file
 from foveal.core.listener import SILENT, Listener
+from foveal.core.machine import rank
 from foveal.core.settings import from_mapping, to_json, to_mapping
 from foveal.data.manifest import Manifest
 from foveal.data.readers import read
@@ -41,7 +42,9 @@ from foveal.recipes.orders import (
     sorted_out,
 )
 from foveal.recipes.ship import bundle_of
+from foveal.recipes.workplace import Workplace
 from foveal.train.head.settings import ProbeSettings
+from foveal.train.network.settings import TrainSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +65,27 @@ class FitOrder:
             NotThere: if neither ``data`` nor ``run`` says which photographs.
             UnknownName, OutOfRange: for a setting that does not exist or cannot work.
         """
+        if run is None:
+            return cls._over({}, data, options, where="the options")
+        return cls._over(_object(read_run(run), "settings", str(run)), data, options, str(run))
+
+    @classmethod
+    def resumed(
+        cls, workplace: Workplace, data: Path | None, options: Mapping[str, Any]
+    ) -> FitOrder:
+        """Return the order of the training that was cut off; options may say it once more.
+
+        Raises:
+            NotThere: if none was cut off there.
+        """
+        return cls._over(workplace.settings(), data, options, str(workplace.folder))
+
+    @classmethod
+    def _over(
+        cls, earlier: Mapping[str, Any], data: Path | None, options: Mapping[str, Any], where: str
+    ) -> FitOrder:
+        """Return the order for flat options over earlier settings."""
         given = sorted_out(options, read=ReadSettings, **_RECORDS)
-        where = "the options" if run is None else str(run)
-        earlier = {} if run is None else _object(read_run(run), "settings", where)
         before = _object(earlier, "fit", where)
         for name in [*(earlier.keys() - {"data", "read", "fit"}), *(before.keys() - _RECORDS)]:
             raise UnknownName(f"setting of {where}", name, ["data", "read", "fit", *_RECORDS])
@@ -111,6 +132,7 @@ _RECORDS: dict[str, type[Any]] = {
     "backbone": BackboneSettings,
     "prepare": PrepareSettings,
     "probe": ProbeSettings,
+    "train": TrainSettings,
 }
 
 
@@ -189,17 +211,24 @@ class Reported:
         return [*self.judged.lines(), "", f"Report: {self.folder / REPORT}"]
 
 
-def fit_order(order: FitOrder, listener: Listener = SILENT) -> Model:
+def fit_order(
+    order: FitOrder, listener: Listener = SILENT, workplace: Workplace | None = None
+) -> Model:
     """Read and fit as ordered; the model knows how to repeat it."""
-    model = fit_model(read(order.data, settings=order.read), order.fit, listener)
+    model = fit_model(read(order.data, settings=order.read), order.fit, listener, workplace)
     model.run["settings"] = order.to_mapping()
     return model
 
 
-def fit_model(data: Manifest, settings: FitSettings, listener: Listener = SILENT) -> Model:
+def fit_model(
+    data: Manifest,
+    settings: FitSettings,
+    listener: Listener = SILENT,
+    workplace: Workplace | None = None,
+) -> Model:
     """Return a model fitted on ``data``, not saved yet."""
     clock = Clock()
-    fitted = fit_classifier(data, settings, listener, clock)
+    fitted = fit_classifier(data, settings, listener, clock, workplace)
     with clock("graph"):
         bundle = bundle_of(fitted)
     run = {
@@ -208,20 +237,36 @@ def fit_model(data: Manifest, settings: FitSettings, listener: Listener = SILENT
         "peak_mb": peak_mb(),
         "environment": environment(),
         "settings": {"fit": to_mapping(settings)},  # how a manifest was made is not known
+        **({} if fitted.course is None else {"course": dict(fitted.course)}),
     }
     return Model(bundle, proof=fitted.proof, run=run)
 
 
-def fit_and_save(order: FitOrder, out: Path, *, overwrite: bool, listener: Listener) -> Saved:
-    """Read, fit, prove, save; refuse a taken folder before any work is done."""
-    check_out(out, overwrite=overwrite)
+def fit_and_save(
+    order: FitOrder, out: Path, *, overwrite: bool, resume: bool = False, listener: Listener
+) -> Saved:
+    """Read, fit, prove, save; refuse a taken folder before any work is done.
+
+    Of several ranks, each fits and the first one saves.
+    """
+    leads = rank() == 0
+    if leads:
+        check_out(out, overwrite=overwrite)
     check_exists(order.data, "dataset")
     if order.data.is_dir() and out.resolve().is_relative_to(order.data.resolve()):
         raise OutOfRange(
             "out", str(out), f"a folder outside {order.data}: its pictures would become a class"
         )
-    model = fit_order(order, listener)
-    model.save(out, overwrite=overwrite)
+    workplace = Workplace.of(out)
+    if leads and not resume:
+        workplace.check_free(overwrite=overwrite)
+    trains = order.fit.train.strategy != TrainSettings().strategy
+    if leads and trains:
+        workplace.begin(order.to_mapping())
+    model = fit_order(order, listener, workplace if trains else None)
+    if leads:
+        model.save(out, overwrite=overwrite)
+        workplace.remove()
     return Saved(model=model, folder=out)
 
 

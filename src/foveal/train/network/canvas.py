@@ -2,33 +2,28 @@
 
 Decoding costs more than all augmentation, so it is done once and not once an epoch. What fits
 in a quarter of the free memory is held there; the rest lies in a file that is mapped, so that the
-kernel keeps of it what it can. Such a file is gone when its run ends, however it ends: its run
-holds a lock on it, and the next run removes the files whose lock fell with a killed process.
+kernel keeps of it what it can. Such a file is gone when its run ends, see ``scratch_file``.
 """
 
 from __future__ import annotations
 
-import secrets
-import shutil
-import sys
 import weakref
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from foveal.core.errors import DiskFull
-from foveal.core.files import cache_folder, disk_full_is_said
+from foveal.core.files import cache_folder
 from foveal.core.listener import SILENT, Listener
 from foveal.core.machine import free_memory
 from foveal.image.preprocess import Preprocess
 from foveal.image.stream import Batch, stream
+from foveal.train.network.scratch_file import scratch_file, size_text, sweep
 
 Pixels = NDArray[np.uint8]
 Broken = tuple[tuple[int, str], ...]  # (row, reason), rising
@@ -112,20 +107,33 @@ class Canvases:
         return _of_shared, (self._shared, self.rows, self.broken)
 
 
+class Sources(Protocol):
+    """Pictures in order, as often as they are asked for: files, or their bytes."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __iter__(self) -> Iterator[Path | bytes]:
+        """Yield them."""
+
+
 def canvases(
-    files: Sequence[Path],
+    files: Sources,
     preprocess: Preprocess,
     *,
     side_px: int,
+    crop: float = 1.0,
     listener: Listener = SILENT,
     folder: Path | None = None,
 ) -> Canvases:
     """Decode ``files`` once; the same pixels wherever they are held.
 
     Args:
-        files: N files.
+        files: N files, or the bytes of files.
         preprocess: the network's own: other aspects and interpolation are treated alike.
-        side_px: of the canvas, see ``canvas_side``; nothing is cut away beyond other aspects.
+        side_px: of the canvas, see ``canvas_side``.
+        crop: share that is kept, as in ``Preprocess``. By itself nothing is cut away beyond other
+            aspects; with the preprocess's own crop and size, canvases are what it makes of files.
         listener: hears the stage ``decoding`` and where the pictures are held.
         folder: where a file is put if one is needed; None: in the cache. Only what lies in the
             same folder is swept, so give the same one again.
@@ -137,17 +145,19 @@ def canvases(
         DiskFull: if they fit neither into memory nor onto the disk.
     """
     folder = folder or cache_folder() / "canvases"
-    _sweep(folder)
-    batches = stream(files, replace(preprocess, size_px=side_px, crop=1.0))
+    sweep(folder, ENDING)
+    batches = stream(files, replace(preprocess, size_px=side_px, crop=crop))
     shape = (len(files), side_px, side_px, 3)
     need, room = int(np.prod(shape)), SHARE * free_memory()
     if need <= room:
-        listener.say(f"{len(files):,} pictures are decoded once and held in memory: {_size(need)}.")
+        listener.say(
+            f"{len(files):,} pictures are decoded once and held in memory: {size_text(need)}."
+        )
         pixels = np.empty(shape, np.uint8)
         rows, broken = _decoded(batches, len(files), listener, pixels)
         return Canvases(pixels[: len(rows)], rows, broken)
     listener.say(
-        f"{len(files):,} pictures are decoded once, to {_size(need)} in {folder}: that is more "
+        f"{len(files):,} pictures are decoded once, to {size_text(need)} in {folder}: that is more "
         f"than {SHARE:.0%} of the free memory."
     )
     return _filed(folder, batches, shape, listener)
@@ -175,22 +185,11 @@ def _filed(
     folder: Path, batches: Iterable[Batch], shape: tuple[int, ...], listener: Listener
 ) -> Canvases:
     """Write the pictures to a file that is removed with the canvases, and map it."""
-    with disk_full_is_said(folder), ExitStack() as undo:
-        folder.mkdir(parents=True, exist_ok=True)
-        free, need = shutil.disk_usage(folder).free, int(np.prod(shape))
-        if need > free:
-            raise DiskFull(
-                f"The decoded pictures need {_size(need)} and the disk of {folder} has "
-                f"{_size(free)} left.",
-                hint="Free some, or set FOVEAL_CACHE to a folder on another disk.",
-            )
-        path, file = _locked_file(folder)
-        undo.callback(_remove, path, file)
-        rows, broken = _decoded(batches, shape[0], listener, file)
-        file.flush()
-        pixels = _mapped(path, (len(rows), *shape[1:]))
-        undo.pop_all()
-    return Canvases(pixels, rows, broken, file=path, free=lambda: _remove(path, file))
+    need = int(np.prod(shape))
+    with scratch_file(folder, ENDING, need=need, what="The decoded pictures") as scratch:
+        rows, broken = _decoded(batches, shape[0], listener, scratch.file)
+    pixels = _mapped(scratch.path, (len(rows), *shape[1:]))
+    return Canvases(pixels, rows, broken, file=scratch.path, free=scratch.remove)
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> Pixels:
@@ -208,47 +207,3 @@ def _of_file(
 
 def _of_shared(pixels: torch.Tensor, rows: NDArray[np.int64], broken: Broken) -> Canvases:
     return Canvases(pixels.numpy(), rows, broken)
-
-
-def _locked_file(folder: Path) -> tuple[Path, IO[bytes]]:
-    """Return a new file that is locked as long as it is open, here or in a forked process."""
-    while True:  # again where a sweeper came between making and locking
-        path = folder / f"{secrets.token_hex(8)}{ENDING}"
-        file = path.open("xb")
-        with suppress(OSError):  # a disk without locks: its files are never swept
-            _lock(file, wait=True)
-        if path.exists():
-            return path, file
-        file.close()
-
-
-def _sweep(folder: Path) -> None:
-    """Remove the files of killed runs."""
-    for left in folder.glob(f"*{ENDING}"):
-        with suppress(OSError), ExitStack() as held:  # its run lives, or another was faster
-            if sys.platform != "win32":  # there no file is removed that is open
-                _lock(held.enter_context(left.open("rb")))
-            left.unlink()
-
-
-def _lock(file: IO[bytes], *, wait: bool = False) -> None:
-    """Lock an open file; without ``wait`` an ``OSError`` says that another has it."""
-    if sys.platform != "win32":
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-
-
-def _remove(path: Path, file: IO[bytes]) -> None:
-    file.close()
-    with suppress(OSError):  # Windows, while it is still mapped: the next run sweeps
-        path.unlink()
-
-
-def _size(count: int) -> str:
-    """Return bytes for people.
-
-    >>> _size(1_500_000), _size(2_340_000_000)
-    ('1.5 MB', '2.3 GB')
-    """
-    return f"{count / 1e9:.1f} GB" if count >= 10**9 else f"{count / 1e6:.1f} MB"

@@ -31,7 +31,7 @@ class TrainSettings:
         OutOfRange: for a value that cannot work.
     """
 
-    strategy: str = "probe"  # "probe": the network stays frozen; "finetune": it learns too
+    strategy: str = "probe"  # a name of the table in ``recipes.strategies``
     epochs: int = 16  # passes over the training pictures
     batch: int = 32  # pictures an update, over all ranks
     rate: float = 5e-4  # peak learning rate of the deepest stage
@@ -53,6 +53,9 @@ class TrainSettings:
     device: str = "auto"  # cpu, cuda, cuda:1
     precision: str = "auto"  # float32, bf16, fp16
     workers: int = 0  # processes that augment beside the network
+    compile: bool = False  # let torch.compile make steps faster; it takes a minute first
+    budget: str | None = None  # wall time for the training, such as 10m; None: any
+    track: str = ""  # where else scores are written: tensorboard, mlflow, or both
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""

@@ -1,0 +1,299 @@
+"""Schooling: a network, however it begins, is trained on the rows and becomes a classifier."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foveal.backbone.catalog import not_installed
+from foveal.backbone.spec import LAST, BackboneSpec
+from foveal.core.errors import MissingExtra
+from foveal.core.settings import to_mapping
+from foveal.image.stream import stream
+from foveal.model import parts
+from foveal.model.classifier import Classifier
+from foveal.model.linear import LinearHead, softmax
+from foveal.recipes.fitted import Fitted
+from foveal.recipes.promise import promise_of
+from foveal.recipes.rows import Rows, proof_rows
+from foveal.recipes.task import Task
+from foveal.train.head.temperature import temperature
+
+if TYPE_CHECKING:
+    from foveal.train.network.loop import Update
+    from foveal.train.network.machine import Machine
+    from foveal.train.network.planning import Lesson
+    from foveal.train.network.run import Epoch, Network, Plan, Trained
+
+CENTRE = 512  # pictures that the mean of the features is taken over, for heat maps
+HOW = "On the val part, which also chose the epoch,"
+_NOT_THE_RUN = ("workers", "device", "track", "budget")  # what may differ when a run is resumed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Begun:
+    """A network about to be trained."""
+
+    network: Network  # with a classifier for the classes of the rows
+    spec: BackboneSpec  # of what it was made from
+    probe: Fitted | None = None  # what the frozen network reached on the same val part
+
+
+@contextmanager
+def machine_of(task: Task) -> Iterator[Machine]:
+    """Yield what the network is trained on, joined with other ranks where there are some.
+
+    Raises:
+        MissingExtra: in a base install.
+        UnknownName: for a policy, loss or optimiser that is none.
+        NotThere: for a device that is not there.
+    """
+    if not_installed():
+        raise MissingExtra("Training a network", "train")
+    from foveal.train.network.allocator import keep_freed_memory
+    from foveal.train.network.machine import machine
+    from foveal.train.network.planning import check_names
+
+    check_names(task.settings.train)
+    keep_freed_memory()
+    with machine(task.settings.train.device, task.settings.train.precision) as here:
+        yield here
+
+
+def schooled(task: Task, begun: Begun, rows: Rows, here: Machine) -> Fitted:
+    """Train a network and return it as a classifier, at the epoch that val preferred.
+
+    Args:
+        task: settings, and where the state is kept.
+        begun: the network.
+        rows: what is learnt from; their one pair is (train, val).
+        here: of this process.
+    """
+    from foveal.train.network.run import train
+
+    network = placed(task, begun, here)
+    with task.clock("decoding"):
+        lesson = lesson_of(task, begun.spec, rows)
+    with lesson.canvases, task.clock("training"):
+        diary = _Diary(task)
+        trained = train(
+            network,
+            plan_for(task, begun, rows, lesson, here),
+            machine=here,
+            checkpoints=diary.checkpoints,
+            listener=task.listener,
+            tell=diary.tell,
+        )
+    with task.clock("graph"):
+        return _fitted(task, replace(begun, network=network), rows, trained, here)
+
+
+def placed(task: Task, begun: Begun, here: Machine) -> Network:
+    """Return the network on its device, frozen as asked for."""
+    from foveal.train.network.freezing import freeze_until
+
+    network = here.place(begun.network)
+    if (stage := task.settings.train.freeze_until) is not None:
+        freeze_until(network, stage)
+    return network
+
+
+def plan_for(task: Task, begun: Begun, rows: Rows, lesson: Lesson, here: Machine) -> Plan:
+    """Return the plan of the training that the settings ask for."""
+    from foveal.train.network.planning import plan_of
+
+    return plan_of(
+        lesson,
+        task.settings.train,
+        seed=task.settings.prepare.seed,
+        balanced=task.settings.probe.class_weights == "balanced",
+        machine=here,
+        listener=task.listener,
+        facts=facts_of(task, begun, rows),
+    )
+
+
+def lesson_of(task: Task, spec: BackboneSpec, rows: Rows) -> Lesson:
+    """Return the decoded pictures of train and val."""
+    from foveal.train.network.canvas import canvas_side, canvases
+    from foveal.train.network.planning import Lesson
+
+    ((train, val),) = rows.pairs
+    preprocess, files = spec.preprocess, _files(rows)
+    learnt = canvases(
+        [files[row] for row in train.tolist()],
+        preprocess,
+        side_px=canvas_side(preprocess.size_px),
+        listener=task.listener,
+    )
+    judging = canvases(
+        [files[row] for row in val.tolist()],
+        preprocess,
+        side_px=preprocess.size_px,
+        crop=preprocess.crop,
+        listener=task.listener,
+    )
+    return Lesson(
+        canvases=learnt,
+        labels_n=rows.labels_N[train][learnt.rows],
+        val_pixels=judging.pixels,
+        val_labels_M=rows.labels_N[val][judging.rows],
+        classes=len(rows.prepared.manifest.classes),
+        preprocess=preprocess,
+        score=score,
+        called=lambda row: rows.manifest.paths[int(train[row])],
+    )
+
+
+def score(logits_MK: NDArray[np.float32], labels_M: NDArray[np.int64]) -> Mapping[str, float]:
+    """Return log loss and share right; the log loss at the best temperature, as it will be used."""
+    cool = temperature(logits_MK, labels_M)
+    right_M = softmax(logits_MK / cool)[np.arange(len(labels_M)), labels_M]
+    return {
+        "log_loss": float(-np.log(np.maximum(right_M, 1e-30)).mean()),
+        "top1": float((logits_MK.argmax(1) == labels_M).mean()),
+    }
+
+
+def facts_of(task: Task, begun: Begun, rows: Rows) -> dict[str, Any]:
+    """Return what a resumed run must have in common with the one that was cut off."""
+    settings = to_mapping(task.settings)
+    settings["train"] = {k: v for k, v in settings["train"].items() if k not in _NOT_THE_RUN}
+    return {
+        "settings": settings,
+        "data": hashlib.sha256(parts.to_text(dict(rows.prepared.parts))).hexdigest(),
+        "classes": list(rows.prepared.manifest.classes),
+        "backbone": begun.spec.fingerprint,
+    }
+
+
+class _Diary:
+    """What is written down while a network is trained: checkpoints, and a line an epoch."""
+
+    def __init__(self, task: Task) -> None:
+        from foveal.train.network.checkpoint import Checkpoints
+
+        self.task = task
+        self.epochs: list[Mapping[str, Any]] = []
+        self.checkpoints = (
+            Checkpoints(task.workplace.checkpoints, listener=task.listener)
+            if task.workplace is not None
+            else None
+        )
+
+    def tell(self, news: Update | Epoch) -> None:
+        """Hear an update or an epoch."""
+        from foveal.train.network.run import Epoch
+
+        if not isinstance(news, Epoch):
+            return
+        self.epochs.append(_epoch(news, self.task))
+        if self.task.workplace is not None:
+            self.task.workplace.write_metrics(self.epochs)
+
+
+def _epoch(epoch: Epoch, task: Task) -> dict[str, Any]:
+    """Return an epoch as ``run.json`` and ``metrics.jsonl`` have it."""
+    return {
+        "number": epoch.number,
+        "rate": epoch.share * task.settings.train.rate,
+        "train_loss": epoch.train_loss,
+        "val_loss": epoch.scores["log_loss"],
+        "val_top1": epoch.scores["top1"],
+    }
+
+
+def _fitted(task: Task, begun: Begun, rows: Rows, trained: Trained, here: Machine) -> Fitted:
+    """Return the trained network as a classifier, with everything known of it."""
+    from foveal.backbone.torch_trained import backbone_of, head_of
+    from foveal.train.network.answers import last_features_of, logits_of
+    from foveal.train.network.inputs import Inputs
+
+    network, spec, classes = begun.network, begun.spec, rows.prepared.manifest.classes
+    inputs = Inputs(preprocess=spec.preprocess, classes=len(classes), machine=here)
+    ((learnt, val),) = rows.pairs
+    shown = proof_rows(rows)
+    logits_MK = logits_of(network, _pixels(rows, val.tolist(), spec), inputs)
+    proof_NK = logits_of(network, _pixels(rows, shown, spec), inputs)
+    some = _pixels(rows, learnt[:CENTRE].tolist(), spec)
+    centre_D = last_features_of(network, some, inputs).mean(axis=0, dtype=np.float64)
+    cool = temperature(logits_MK, rows.labels_N[val])
+    host = backbone_of(network, spec, weights=f"{spec.weights}, trained further on these pictures")
+    classifier = Classifier(
+        host=host,
+        classical=None,
+        blocks=(LAST,),
+        head=LinearHead(*head_of(network, spec.name)).cooled(cool),
+        centre_D=centre_D.astype(np.float32),
+        classes=classes,
+        temperature=cool,
+    )
+    with task.clock("promise"):
+        promise = promise_of(rows, val, softmax(logits_MK / cool), HOW)
+    files = _files(rows)
+    training = _training(task, rows, trained)
+    return Fitted(
+        classifier=classifier,
+        prepared=rows.prepared,
+        settings=task.settings,
+        story={"head": "trained with the network", "training": training},
+        promise=promise,
+        baseline=None if begun.probe is None else begun.probe.baseline,
+        proof=(tuple(files[row].absolute() for row in shown), proof_NK / np.float32(cool)),
+        broken=rows.broken,
+        clock=task.clock,
+        course=_course(task, trained, begun.probe, training["sentence"]),
+    )
+
+
+def _training(task: Task, rows: Rows, trained: Trained) -> dict[str, Any]:
+    """Return what the card says of the training; no times are in it."""
+    wanted = task.settings.train
+    facts = {
+        "strategy": wanted.strategy,
+        "epochs": len(trained.epochs),
+        "kept": trained.kept,
+        "policy": wanted.policy,
+        "optimizer": wanted.optimizer,
+        "batch": wanted.batch,
+        "frozen_until": wanted.freeze_until,
+        "val_images": len(rows.pairs[0][1]),
+    }
+    frozen = f", frozen up to {wanted.freeze_until}" if wanted.freeze_until else ""
+    sentence = (
+        f"{len(trained.epochs)} epochs of {wanted.optimizer} with the policy {wanted.policy!r}"
+        f"{frozen}; epoch {trained.kept} had the least log loss on {facts['val_images']} val "
+        "pictures and was kept."
+    )
+    return {**facts, "sentence": sentence}
+
+
+def _course(task: Task, trained: Trained, probe: Fitted | None, sentence: str) -> dict[str, Any]:
+    """Return the training epoch by epoch, and the probe on the same val part."""
+    rival = {} if probe is None else probe.promise.metrics
+    return {
+        "epochs": [_epoch(epoch, task) for epoch in trained.epochs],
+        "kept": trained.kept,
+        "probe_top1": rival["top1"].value if rival else None,
+        "probe_loss": rival["log_loss"].value if rival else None,
+        "sentence": sentence,
+    }
+
+
+def _pixels(rows: Rows, chosen: Sequence[int], spec: BackboneSpec) -> NDArray[np.uint8]:
+    """Return pictures (N, size, size, 3) as the network will see them in use."""
+    files = _files(rows)
+    return np.concatenate(
+        [batch.pixels for batch in stream([files[row] for row in chosen], spec.preprocess)]
+    )
+
+
+def _files(rows: Rows) -> list[Path]:
+    return [rows.manifest.file(path) for path in rows.manifest.paths]

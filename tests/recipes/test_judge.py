@@ -250,3 +250,35 @@ def test_pictures_that_broke_on_decoding_are_not_counted_as_learnt_from(
     data = model.bundle.card["data"]
     assert (data["images"]["train"], data["broken"]) == (59, 1)
     assert data["per_class"]["train"]["dots"] == 19
+
+
+EPOCH = {"number": 1, "rate": 1e-3, "train_loss": 1.5, "val_loss": 1.2, "val_top1": 0.5}
+COURSE = {
+    "epochs": [EPOCH, {**EPOCH, "number": 2, "val_loss": 0.9}],
+    "kept": 2,
+    "probe_top1": 0.45,
+    "probe_loss": 1.3,
+    "sentence": "The network was trained.",
+}
+
+
+def test_the_course_of_a_training_is_in_the_report(saved: Path, photos: Path) -> None:
+    model = foveal.load(saved)
+    model.run = {"course": COURSE}
+    judged = model.test(photos)
+    assert judged.report.course is not None
+    assert judged.report.course.best.val_loss == 0.9
+    assert b"Epoch 2 of 2 was kept" in judged.html()
+
+
+@pytest.mark.parametrize(
+    "nonsense", [None, "long", [], {**COURSE, "kept": 3}, {**COURSE, "epochs": [math.nan]}], ids=str
+)
+def test_a_course_that_somebody_spoilt_is_left_out(
+    saved: Path, photos: Path, nonsense: object
+) -> None:
+    model = foveal.load(saved)
+    model.run = {"course": nonsense}
+    judged = model.test(photos)
+    assert judged.report.course is None
+    assert judged.to_mapping()["course"] is None

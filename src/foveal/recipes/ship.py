@@ -22,6 +22,7 @@ from foveal.model.card import readme
 from foveal.model.classifier import Classifier
 from foveal.model.graph import classifier_graph
 from foveal.model.linear import LinearHead
+from foveal.model.pool import Pool
 from foveal.recipes.fitted import Fitted
 from foveal.recipes.orders import FitSettings
 
@@ -44,24 +45,27 @@ def bundle_of(fitted: Fitted) -> Bundle:
     return pack(fitted.classifier, card, content)
 
 
-def facts(classifier: Classifier) -> dict[str, Any]:
-    """Return what a bundle says of any classifier, fitted here or brought from elsewhere."""
-    spec = classifier.host.spec
+def facts(classifier: Classifier | Pool) -> dict[str, Any]:
+    """Return what a bundle says of any classifier, fitted here or brought from elsewhere.
+
+    Of a pool, backbone and blocks are those of all its members together, and each member is told
+    of beside them.
+    """
+    networks = _members(classifier) if isinstance(classifier, Pool) else _network(classifier)
     return {
         "classes": list(classifier.classes),
         "names": dict(classifier.names),
-        "preprocess": to_mapping(spec.preprocess),
-        "backbone": _backbone(spec),
-        "blocks": list(classifier.blocks),
+        "preprocess": to_mapping(classifier.preprocess),
+        **networks,
         "temperature": float(classifier.temperature),
     }
 
 
-def pack(classifier: Classifier, card: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:
+def pack(
+    classifier: Classifier | Pool, card: Mapping[str, Any], files: Mapping[str, bytes]
+) -> Bundle:
     """Add graph, model card and, where the head allows it, timm's layout to ``files``."""
-    timm: dict[str, bytes] = {}
-    if fits_timm(classifier) and (weights := classifier.host.network_weights()) is not None:
-        timm = timm_files(classifier, weights)
+    timm = _timm(classifier) if isinstance(classifier, Classifier) else {}
     content = {
         GRAPH: graphs.to_bytes(classifier_graph(classifier)),
         "README.md": readme(card, opens_in_timm=bool(timm)),
@@ -69,6 +73,41 @@ def pack(classifier: Classifier, card: Mapping[str, Any], files: Mapping[str, by
         **files,
     }
     return fresh_bundle(card, content)
+
+
+def _timm(classifier: Classifier) -> dict[str, bytes]:
+    if fits_timm(classifier) and (weights := classifier.host.network_weights()) is not None:
+        return timm_files(classifier, weights)
+    return {}
+
+
+def _network(classifier: Classifier) -> dict[str, Any]:
+    return {"backbone": _backbone(classifier.host.spec), "blocks": list(classifier.blocks)}
+
+
+def _members(pool: Pool) -> dict[str, Any]:
+    """Return what the networks of a pool are together, and one by one."""
+    specs = [member.host.spec for member in pool.members]
+    licences = [spec.licence for spec in specs if spec.licence]
+    blocks = [block for member in pool.members for block in member.blocks]
+    assumed = [sentence for spec in specs for sentence in spec.assumed]
+    return {
+        "backbone": {
+            "name": " + ".join(dict.fromkeys(spec.name for spec in specs)),
+            "weights": " + ".join(dict.fromkeys(spec.weights for spec in specs)),
+            "licence": " + ".join(dict.fromkeys(licences)) if len(licences) == len(specs) else None,
+            "assumed": list(dict.fromkeys(assumed)),
+        },
+        "blocks": list(dict.fromkeys(blocks)),
+        "members": [
+            {
+                **_network(member),
+                "weight": float(weight),
+                "temperature": float(member.temperature),
+            }
+            for member, weight in zip(pool.members, pool.weights, strict=True)
+        ],
+    }
 
 
 def _backbone(spec: BackboneSpec) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Claim: fine-tuning takes less time than by hand, as accurately; partly frozen, a fraction of it.
 
-The job: resnet18, ants against bees, 194 photographs to learn from, 49 to choose by, 153 to answer;
+The job: resnet18, ants against bees, 195 photographs to learn from, 48 to choose by, 153 to answer;
 the same files, weights, epochs, input size and kind of change (a random half to whole of the
 picture, mirrored) for everyone. Foveal (`foveal fit --strategy finetune`, then `foveal predict`)
 against what a user would write instead: fastai's `fine_tune`, a loop of PyTorch and timm, Keras.

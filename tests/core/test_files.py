@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from foveal.core import files
-from foveal.core.errors import AlreadyThere
-from foveal.core.files import write_file, write_folder
+from foveal.core.errors import AlreadyThere, NotThere, OutOfRange
+from foveal.core.files import check_file, write_file, write_folder
 
 
 def write(path: Path, text: str, *, overwrite: bool = False) -> None:
@@ -131,3 +131,25 @@ def test_a_disk_that_cannot_sync_folders_is_used_and_one_that_fails_at_it_is_tol
     with pytest.raises(OSError, match="error") if refused else nullcontext():
         write_file(tmp_path / "numbers.json", b"new")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"new"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "sentence"),
+    [
+        ("lr.png", OutOfRange, "Expected a file name that ends in .svg."),
+        ("file/new/lr.svg", NotThere, "file is a file, not a folder."),
+        ("folder.svg", AlreadyThere, "folder.svg is a folder. Name a file."),
+        ("mine.svg", AlreadyThere, "mine.svg already exists. Choose another name"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_beforehand(
+    tmp_path: Path, name: str, kind: type[Exception], sentence: str
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "mine.svg").write_text("mine")
+    (tmp_path / "folder.svg").mkdir()
+    with pytest.raises(kind) as refused:
+        check_file(tmp_path / name, ending=".svg")
+    assert sentence in str(refused.value)
+    check_file(tmp_path / "mine.svg", ending=".svg", overwrite=True)
+    check_file(tmp_path / "new" / "LR.SVG", ending=".svg")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from foveal.core.errors import AlreadyThere, DiskFull, NotThere
+from foveal.core.errors import AlreadyThere, DiskFull, NotThere, OutOfRange
 
 
 def sha256_of(path: Path) -> str:
@@ -165,6 +165,27 @@ def check_free(path: Path, *, overwrite: bool = False) -> None:
     if path.is_file():
         raise AlreadyThere(f"{path} is a file.", hint="Name a folder that does not exist yet.")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
+        raise AlreadyThere(
+            f"{path} already exists.", hint="Choose another name, or replace it with --overwrite."
+        )
+
+
+def check_file(path: Path, *, ending: str, overwrite: bool = False) -> None:
+    """Refuse a target file that cannot be written, before any work is spent on it.
+
+    Raises:
+        OutOfRange: if its name does not end in ``ending``, such as ``.png``.
+        NotThere: if it would lie below a file.
+        AlreadyThere: if it is a folder, or a file and there is no ``overwrite``.
+    """
+    if path.suffix.lower() != ending:
+        raise OutOfRange("out", str(path), f"a file name that ends in {ending}")
+    near = next(parent for parent in path.absolute().parents if parent.exists())
+    if not near.is_dir():
+        raise NotThere(f"{near} is a file, not a folder.", hint=f"{path} cannot be written in it.")
+    if path.is_dir():
+        raise AlreadyThere(f"{path} is a folder.", hint="Name a file.")
+    if path.exists() and not overwrite:
         raise AlreadyThere(
             f"{path} already exists.", hint="Choose another name, or replace it with --overwrite."
         )

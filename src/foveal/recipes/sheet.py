@@ -14,15 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from foveal.core.errors import (
-    AlreadyThere,
-    BadData,
-    BrokenImage,
-    MissingExtra,
-    NotThere,
-    OutOfRange,
-)
-from foveal.core.files import write_file
+from foveal.core.errors import BadData, BrokenImage, MissingExtra, OutOfRange
+from foveal.core.files import check_file, write_file
 from foveal.core.listener import SILENT, Listener
 from foveal.data.manifest import Manifest
 from foveal.data.readers import read
@@ -130,7 +123,7 @@ def write_sheet(
     """
     if find_spec("torchvision") is None:
         raise MissingExtra("Augmentation", "train")
-    _check_out(out, overwrite=overwrite)
+    check_file(out, ending=".png", overwrite=overwrite)
     manifest = _to_train_on(read(data, settings=reading or ReadSettings()))
 
     from foveal.train.network.canvas import canvas_side
@@ -144,21 +137,6 @@ def write_sheet(
     canvases = np.stack([found[number] for number in numbers])
     write_file(out, _drawn(settings, canvases, shown, data.absolute().name))
     return Sheet(file=out, settings=settings, shown=shown, left_out=left_out)
-
-
-def _check_out(out: Path, *, overwrite: bool) -> None:
-    """Refuse a file that cannot be written, before any work."""
-    if out.suffix.lower() != ".png":
-        raise OutOfRange("out", str(out), "a file name that ends in .png")
-    near = next(parent for parent in out.absolute().parents if parent.exists())
-    if not near.is_dir():
-        raise NotThere(f"{near} is a file, not a folder.", hint=f"{out} cannot be written in it.")
-    if out.is_dir():
-        raise AlreadyThere(f"{out} is a folder.", hint="Name a file.")
-    if out.exists() and not overwrite:
-        raise AlreadyThere(
-            f"{out} already exists.", hint="Choose another name, or replace it with --overwrite."
-        )
 
 
 def _to_train_on(manifest: Manifest) -> Manifest:

@@ -39,7 +39,7 @@ class Batch:
     step: int  # from 0 over the whole run
     epoch: int
     rows: Tensor  # (B,) int64: which of the files the canvases were made of
-    pixels: Tensor  # (B, 3, size, size) uint8 RGB
+    pixels: Tensor  # (B, 3, size, size) uint8 RGB, or what ``activations`` have in their place
     labels: Tensor  # (B,) int64
 
 
@@ -139,63 +139,22 @@ def _batches(making: _Making, steps: range, listener: Listener) -> Iterator[Batc
             yield making.batch(step, pixels_B)
 
 
-class _Making:
-    """How the batch of a step is made; what workers are given."""
+class Draws:
+    """Which pictures every step takes on this rank."""
 
-    def __init__(
-        self,
-        canvases: Canvases,
-        labels_n: NDArray[np.int64],
-        transform: Transform,
-        settings: FeedSettings,
-    ) -> None:
-        self.settings = settings
-        self._canvases, self._labels_n, self._transform = canvases, labels_n, transform
+    def __init__(self, labels_n: NDArray[np.int64], settings: FeedSettings) -> None:
+        """Draw for n pictures.
+
+        Args:
+            labels_n: their classes.
+            settings: of the feed; ``batch``, ``seed``, ``sampling`` and the ranks matter.
+        """
+        self._labels_n, self._settings = labels_n, settings
         self._of_epoch: tuple[int, Places, Places] | None = None  # kept: many steps ask for it
 
-    def check(self) -> None:
-        """Make one picture, and see that it is one."""
-        _, places_B, numbers_B = self._drawn(0)
-        with _one_thread():
-            got = self._one(0, int(places_B[0]), int(numbers_B[0]))
-        if got.dtype != torch.uint8 or got.ndim != 3 or len(got) != 3:
-            raise OutOfRange(
-                "transform",
-                f"{got.dtype} {tuple(got.shape)}",
-                "one that gives uint8 (3, side, side)",
-            )
-
-    def pixels(self, step: int) -> NDArray[np.uint8]:
-        """Return the pictures of a step: (B, 3, size, size)."""
-        epoch, places_B, numbers_B = self._drawn(step)
-        with _one_thread():
-            made = [
-                self._one(epoch, place, number)
-                for place, number in zip(places_B.tolist(), numbers_B.tolist(), strict=True)
-            ]
-            pixels_B: NDArray[np.uint8] = torch.stack(made).numpy()
-        return pixels_B
-
-    def batch(self, step: int, pixels: NDArray[np.uint8]) -> Batch:
-        """Return the pictures of a step with all that is known of them."""
-        epoch, _, numbers_B = self._drawn(step)
-        return Batch(
-            step,
-            epoch,
-            torch.from_numpy(self._canvases.rows[numbers_B]),
-            torch.from_numpy(pixels),
-            torch.from_numpy(self._labels_n[numbers_B].astype(np.int64)),
-        )
-
-    def called(self, step: int) -> str:
-        """Name the pictures of a step."""
-        rows = sorted(set(self._canvases.rows[self._drawn(step)[2]].tolist()))
-        more = ", …" if len(rows) > _MANY_ROWS else ""
-        return f"step {step}, the pictures {', '.join(map(str, rows[:_MANY_ROWS]))}{more}"
-
-    def _drawn(self, step: int) -> tuple[int, Places, Places]:
-        """Return a step's epoch, its places in that, and which of the canvases stand there."""
-        settings, n = self.settings, len(self._canvases)
+    def of(self, step: int) -> tuple[int, Places, Places]:
+        """Return a step's epoch, its places in that, and which of the pictures stand there."""
+        settings, n = self._settings, len(self._labels_n)
         epoch, step = divmod(step, max(steps_per_epoch(n, batch=settings.batch), 1))
         if self._of_epoch is None or self._of_epoch[0] != epoch:
             order_n = (
@@ -213,8 +172,63 @@ class _Making:
         return epoch, places_SB[step], numbers_SB[step]
 
     def _part(self, order_n: Places) -> Places:
-        settings = self.settings
+        settings = self._settings
         return batches_of(order_n, batch=settings.batch, rank=settings.rank, ranks=settings.ranks)
+
+
+class _Making:
+    """How the batch of a step is made; what workers are given."""
+
+    def __init__(
+        self,
+        canvases: Canvases,
+        labels_n: NDArray[np.int64],
+        transform: Transform,
+        settings: FeedSettings,
+    ) -> None:
+        self.settings = settings
+        self._canvases, self._labels_n, self._transform = canvases, labels_n, transform
+        self._draws = Draws(labels_n, settings)
+
+    def check(self) -> None:
+        """Make one picture, and see that it is one."""
+        _, places_B, numbers_B = self._draws.of(0)
+        with _one_thread():
+            got = self._one(0, int(places_B[0]), int(numbers_B[0]))
+        if got.dtype != torch.uint8 or got.ndim != 3 or len(got) != 3:
+            raise OutOfRange(
+                "transform",
+                f"{got.dtype} {tuple(got.shape)}",
+                "one that gives uint8 (3, side, side)",
+            )
+
+    def pixels(self, step: int) -> NDArray[np.uint8]:
+        """Return the pictures of a step: (B, 3, size, size)."""
+        epoch, places_B, numbers_B = self._draws.of(step)
+        with _one_thread():
+            made = [
+                self._one(epoch, place, number)
+                for place, number in zip(places_B.tolist(), numbers_B.tolist(), strict=True)
+            ]
+            pixels_B: NDArray[np.uint8] = torch.stack(made).numpy()
+        return pixels_B
+
+    def batch(self, step: int, pixels: NDArray[np.uint8]) -> Batch:
+        """Return the pictures of a step with all that is known of them."""
+        epoch, _, numbers_B = self._draws.of(step)
+        return Batch(
+            step,
+            epoch,
+            torch.from_numpy(self._canvases.rows[numbers_B]),
+            torch.from_numpy(pixels),
+            torch.from_numpy(self._labels_n[numbers_B].astype(np.int64)),
+        )
+
+    def called(self, step: int) -> str:
+        """Name the pictures of a step."""
+        rows = sorted(set(self._canvases.rows[self._draws.of(step)[2]].tolist()))
+        more = ", …" if len(rows) > _MANY_ROWS else ""
+        return f"step {step}, the pictures {', '.join(map(str, rows[:_MANY_ROWS]))}{more}"
 
     def _one(self, epoch: int, place: int, number: int) -> Tensor:
         canvas = torch.from_numpy(self._canvases.pixels[number].transpose(2, 0, 1).copy())

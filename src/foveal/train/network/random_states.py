@@ -23,9 +23,10 @@ def random_states() -> RandomStates:
     numpy: Any = np.random.get_state(legacy=False)  # noqa: NPY002 — libraries draw from it
     used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # torch has no types here
     mersenne = numpy["state"]
+    key = torch.from_numpy(mersenne["key"].astype(np.int64))  # torch cannot pickle 32 bits unsigned
     return {
         "python": (version, torch.tensor(words, dtype=torch.int64), gauss),
-        "numpy": {**numpy, "state": {**mersenne, "key": torch.from_numpy(mersenne["key"])}},
+        "numpy": {**numpy, "state": {**mersenne, "key": key}},
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if used else [],
     }
@@ -40,7 +41,7 @@ def restore_random_states(states: RandomStates) -> None:
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words.tolist()), gauss))
     numpy = states["numpy"]
-    mersenne = {**numpy["state"], "key": numpy["state"]["key"].numpy()}
+    mersenne = {**numpy["state"], "key": numpy["state"]["key"].numpy().astype(np.uint32)}
     np.random.set_state({**numpy, "state": mersenne})  # noqa: NPY002 — the same as was read
     torch.set_rng_state(states["torch"])
     for device, state in enumerate(states["cuda"][: torch.cuda.device_count()]):

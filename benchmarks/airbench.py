@@ -1,7 +1,7 @@
 """airbench's network for 32 × 32 pixels: fixed whitening filters, three blocks of convolutions.
 
 Source:
-    Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024, section 3.1.
+    Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024, sections 3.1 to 3.3.
 """
 
 from __future__ import annotations

@@ -94,7 +94,14 @@ def spec_in(model: onnx.ModelProto, content: bytes, *, where: str) -> BackboneSp
     return None
 
 
-def save(folder: Path, spec: BackboneSpec, model: onnx.ModelProto, weights: bytes | None) -> None:
+def save(
+    folder: Path,
+    spec: BackboneSpec,
+    model: onnx.ModelProto,
+    weights: bytes | None,
+    *,
+    more: Mapping[str, bytes] | None = None,
+) -> None:
     """Write a backbone folder; if another process was first, its folder stands.
 
     Args:
@@ -102,6 +109,7 @@ def save(folder: Path, spec: BackboneSpec, model: onnx.ModelProto, weights: byte
         spec: the record; its fingerprint is set here.
         model: from ``pixels`` to every output that ``spec`` promises.
         weights: a safetensors file in timm's keys, or None.
+        more: name -> content of files for people, such as a card.
 
     Raises:
         DiskFull: when there is no room; nothing is left behind.
@@ -116,6 +124,8 @@ def save(folder: Path, spec: BackboneSpec, model: onnx.ModelProto, weights: byte
         (inside / GRAPH).write_bytes(content)
         if weights is not None:
             (inside / WEIGHTS).write_bytes(weights)
+        for name, content in (more or {}).items():
+            (inside / name).write_bytes(content)
         (inside / SPEC).write_bytes(to_json(facts))
     with disk_full_is_said(folder):
         try:

@@ -40,6 +40,13 @@ VERBS = {
     "augment": SAYING | WRITING
     | {"--policy", "--pictures", "--variants", "--size", "--shape", "--seed",
        "--reader", "--path-column", "--label-column", "--part-column", "--root"},
+    "pretrain": SAYING | WRITING
+    | {"--val", "--arch", "--model-arg", "--epochs", "--sizes", "--canvas", "--batch", "--rate",
+       "--optimizer", "--weight-decay", "--smoothing", "--average", "--warmup", "--least-area",
+       "--no-mirror", "--val-share", "--init", "--teacher", "--teacher-weights", "--teacher-arg",
+       "--teacher-size", "--teacher-crop", "--teacher-mean", "--teacher-std", "--teacher-weight",
+       "--mean", "--std", "--crop", "--device", "--precision", "--seed", "--resume",
+       "--reader", "--path-column", "--label-column", "--part-column", "--root"},
     "demo": {"--out", "-o", "--overwrite", "--quiet", "-q"},
     "doctor": {"--json"},
     "cache": {"--json", "--clear", "--only"},

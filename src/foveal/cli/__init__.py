@@ -19,6 +19,7 @@ from foveal.cli.demo import demo
 from foveal.cli.doctor import doctor
 from foveal.cli.fit import fit
 from foveal.cli.predict import predict
+from foveal.cli.pretrain import pretrain
 from foveal.cli.test import judge
 from foveal.core.errors import FovealError
 
@@ -38,6 +39,7 @@ app.command("test")(judge)
 app.command("predict")(predict)
 app.command("import")(bring)
 app.command("augment")(augment)
+app.command("pretrain")(pretrain)
 app.command("demo")(demo)
 app.command("doctor")(doctor)
 app.command("cache")(cache)

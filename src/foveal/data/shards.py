@@ -107,9 +107,12 @@ class Shards:
         return replace(self, members=tuple(kept), left_out=())
 
     def digest(self) -> str:
-        """Return the SHA-256 that stands for the content of all files, in their order."""
-        digests = "\n".join(sha256_of(path) for path in self.files)
-        return hashlib.sha256(digests.encode()).hexdigest()
+        """Return the SHA-256 that stands for these pictures: the files, and which are taken."""
+        digest = hashlib.sha256()
+        for path, members in zip(self.files, self.members, strict=True):
+            digest.update(sha256_of(path).encode())
+            digest.update("".join(f"\n{m.offset} {m.label}" for m in members).encode())
+        return digest.hexdigest()
 
     def findings(self) -> Iterator[str]:
         """Yield a sentence for each reason why members were left out."""

@@ -1,0 +1,299 @@
+"""`pretrain_and_save`: a network learns from scratch and becomes a backbone folder."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foveal.backbone import store
+from foveal.backbone.catalog import not_installed, pick
+from foveal.backbone.settings import BackboneSettings
+from foveal.core.errors import BadData, MissingExtra
+from foveal.core.files import check_free, sha256_of
+from foveal.core.listener import SILENT, Listener
+from foveal.core.machine import cores
+from foveal.core.settings import to_json, to_mapping
+from foveal.data.reading import ReadSettings
+from foveal.recipes.backbone_card import Studied, card
+from foveal.recipes.clock import Clock, environment
+from foveal.recipes.pictures import Pictures, Schoolbook, schoolbook
+from foveal.recipes.schooling import score
+from foveal.recipes.teacher import seen_by
+from foveal.recipes.workplace import Workplace
+from foveal.train.network.pretrain_settings import PretrainSettings
+
+if TYPE_CHECKING:
+    from foveal.train.network.canvas import Canvases
+    from foveal.train.network.machine import Machine
+    from foveal.train.network.pretraining import Course
+    from foveal.train.network.run import Epoch, Network, Update
+
+CARD, RECORD = "README.md", "pretraining.json"  # beside the backbone
+_NOT_THE_RUN = ("device", "init")  # what may differ when a run is resumed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainOrder:
+    """What is to be trained on what, and what decides how."""
+
+    data: tuple[Path, ...]  # tar shards, or one path that ``foveal.read`` takes
+    val: tuple[Path, ...] = ()  # likewise; none: what ``data`` names, or a share of it
+    settings: PretrainSettings = field(default_factory=PretrainSettings)
+    reading: ReadSettings = field(default_factory=ReadSettings)
+    teacher: BackboneSettings | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pretrained:
+    """What a pretraining came to."""
+
+    folder: Path
+    facts: Mapping[str, Any]  # JSON-ready: scores, sizes, epochs, seconds
+
+    def lines(self) -> list[str]:
+        """Return what a person should read."""
+        facts = self.facts
+        sizes = ", ".join(f"{100 * v:.1f} % at {size} px" for size, v in facts["sizes"].items())
+        return [
+            f"{self.folder}: {facts['arch']}, {facts['parameters'] / 1e6:.2f} M weights, "
+            f"epoch {facts['kept']} of {len(facts['epochs'])}",
+            f"right on val ({facts['val']:,} pictures, {facts['how']}): {sizes}",
+            f"use it: foveal fit photos/ --backbone {self.folder}",
+        ]
+
+
+def pretrain_and_save(
+    order: PretrainOrder,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    listener: Listener = SILENT,
+) -> Pretrained:
+    """Train a network from scratch and write it as a backbone folder.
+
+    The run's state lies in ``OUT.training`` until then, see `Workplace`; what the teacher sees is
+    kept there too.
+
+    Args:
+        order: see there.
+        out: the folder to write; ``--backbone OUT`` takes it.
+        overwrite: replace what is there.
+        resume: go on with the run that was cut off, which has to be of the same order.
+        listener: hears what was assumed and how it goes.
+
+    Raises:
+        MissingExtra: in a base install.
+        AlreadyThere: if something is there that may not be replaced.
+        BadData: where there is nothing to learn from.
+        CannotResume: if settings or data are not those that the run was begun with.
+    """
+    if not_installed():
+        raise MissingExtra("Training a network", "train")
+    from foveal.train.network.allocator import keep_freed_memory
+    from foveal.train.network.machine import machine
+
+    check_free(out, overwrite=overwrite)
+    keep_freed_memory()
+    settings, place, clock = order.settings, Workplace.of(out), Clock()
+    with machine(settings.device, settings.precision) as here:
+        with here.leader_first():
+            if here.leads:
+                _begin(place, order, overwrite=overwrite, resume=resume)
+            with clock("reading files"):
+                book = _book(order, listener)
+            with clock("teacher"):
+                teacher = None if order.teacher is None else pick(order.teacher, listener)
+                seen = (
+                    None
+                    if teacher is None
+                    else seen_by(teacher, book.train, place.folder, listener)
+                )
+        with clock("decoding"):
+            learnt = _decoded(book.train, settings, listener)
+            judging = _decoded(book.val, settings, listener)
+        with learnt, judging:
+            course = _course(book, learnt, judging, seen)
+            facts = _facts(order, book, None if teacher is None else teacher.spec.fingerprint)
+            return _trained(order, course, facts, out, (place, here, clock, listener))
+
+
+def _begin(place: Workplace, order: PretrainOrder, *, overwrite: bool, resume: bool) -> None:
+    if resume:
+        place.settings()  # refuses where there is none
+        return
+    if not (place.folder.is_dir() and not place.checkpoints.is_dir()):  # only the teacher's work
+        place.check_free(overwrite=overwrite)
+    place.begin(to_mapping(order))
+
+
+def _book(order: PretrainOrder, listener: Listener) -> Schoolbook:
+    settings = order.settings
+    return schoolbook(
+        order.data,
+        order.val,
+        order.reading,
+        val_share=settings.val_share,
+        seed=settings.seed,
+        listener=listener,
+    )
+
+
+def _decoded(pictures: Pictures, settings: PretrainSettings, listener: Listener) -> Canvases:
+    from foveal.train.network.canvas import canvases
+
+    found = canvases(
+        pictures.sources, settings.preprocess, side_px=settings.side_px, listener=listener
+    )
+    if found.broken:
+        row, reason = found.broken[0]
+        listener.say(
+            f"{len(found.broken):,} of {len(pictures.sources):,} pictures are left out, the "
+            f"first of them {pictures.names[row]}: {reason}."
+        )
+    if not len(found):
+        raise BadData("None of the pictures can be read.", hint="Look at some of them.")
+    return found
+
+
+def _course(book: Schoolbook, learnt: Canvases, judging: Canvases, seen: Any) -> Course:  # noqa: ANN401  # an array or None
+    from foveal.train.network.pretraining import Course
+
+    return Course(
+        canvases=learnt,
+        labels_n=book.train.labels_N[learnt.rows],
+        val=judging,
+        val_labels_M=book.val.labels_N[judging.rows],
+        classes=len(book.classes),
+        seen_nD=None if seen is None else seen[learnt.rows],
+        score=score,
+        called=lambda row: book.train.names[row],
+    )
+
+
+def _facts(order: PretrainOrder, book: Schoolbook, teacher: str | None) -> dict[str, Any]:
+    """Return what a resumed run must have in common with the one that was cut off."""
+    settings = {k: v for k, v in to_mapping(order.settings).items() if k not in _NOT_THE_RUN}
+    init = order.settings.init
+    return {
+        "settings": settings,
+        "begun_from": None if init is None else sha256_of(init),
+        "train": book.train.digest,
+        "val": book.val.digest,
+        "classes": list(book.classes),
+        "teacher": teacher,
+        "how": book.how,
+    }
+
+
+def _trained(
+    order: PretrainOrder,
+    course: Course,
+    facts: Mapping[str, Any],
+    out: Path,
+    around: tuple[Workplace, Machine, Clock, Listener],
+) -> Pretrained:
+    from foveal.train.network.checkpoint import Checkpoints
+    from foveal.train.network.pretraining import at_sizes, new_network, plan_of
+    from foveal.train.network.run import train
+
+    place, here, clock, listener = around
+    settings = order.settings
+    network = here.place(new_network(settings, course))
+    with clock("training"):
+        run = train(
+            network,
+            plan_of(course, settings, machine=here, facts=facts),
+            machine=here,
+            checkpoints=Checkpoints(place.checkpoints, listener=listener),
+            listener=listener,
+            tell=_Diary(place, settings, listener).tell,
+        )
+    last = settings.sizes[-1]
+    sizes = tuple(sorted({*settings.sizes, *(round(last * share) for share in (0.75, 1, 1.25))}))
+    found = {
+        "arch": settings.arch,
+        "model_args": dict(settings.model_args),
+        "train": len(course.canvases),
+        "val": len(course.val),
+        "classes": course.classes,
+        "how": facts["how"],
+        "sizes": at_sizes(network, course, settings, sizes, here),
+        "kept": run.kept,
+        "epochs": [said(epoch, settings) for epoch in run.epochs],
+        "images_per_second": run.images_per_second,
+        "seconds": dict(clock.seconds),
+        "machine": processor(),
+        "versions": environment(),
+    }
+    if not here.leads:
+        return Pretrained(folder=out, facts={**found, "parameters": 0})
+    return _written(order, network, found, out, (place, clock))
+
+
+def _written(
+    order: PretrainOrder,
+    network: Network,
+    found: dict[str, Any],
+    out: Path,
+    around: tuple[Workplace, Clock],
+) -> Pretrained:
+    """Export the network and write its folder; the run's state goes when that is there."""
+    from foveal.train.network.pretraining import exported
+
+    place, clock = around
+    with clock("graph"):
+        spec, model, weights, count = exported(
+            network, order.settings, name=out.name, weights=f"foveal pretrain, {out.name}"
+        )
+    found = {**found, "parameters": count, "seconds": dict(clock.seconds)}
+    text = card(Studied(order=to_mapping(order), found=found), name=out.name)
+    more = {CARD: text.encode(), RECORD: to_json(found)}
+    if out.exists():
+        shutil.rmtree(out)
+    store.save(out, spec, model, weights, more=more)
+    place.remove()
+    return Pretrained(folder=out, facts=found)
+
+
+class _Diary:
+    """What is written down while a network is trained: a line an epoch."""
+
+    def __init__(self, place: Workplace, settings: PretrainSettings, listener: Listener) -> None:
+        self.place, self.settings, self.listener = place, settings, listener
+        self.epochs: list[Mapping[str, Any]] = []
+
+    def tell(self, news: Update | Epoch) -> None:
+        """Hear an update or an epoch."""
+        from foveal.train.network.run import Epoch
+
+        if not isinstance(news, Epoch):
+            return
+        line = said(news, self.settings)
+        self.epochs.append(line)
+        self.place.write_metrics(self.epochs)
+        self.listener.say(
+            f"epoch {line['number']} at {line['size']} px: loss {line['train_loss']:.3f}, "
+            f"on val {line['val_loss']:.3f}, right {100 * line['val_top1']:.1f} %"
+        )
+
+
+def said(epoch: Epoch, settings: PretrainSettings) -> dict[str, Any]:
+    """Return an epoch as JSON has it."""
+    return {
+        "number": epoch.number,
+        "size": settings.size_in(epoch.number - 1),
+        "rate": epoch.share * settings.rate,
+        "train_loss": epoch.train_loss,
+        "val_loss": epoch.scores["log_loss"],
+        "val_top1": epoch.scores["top1"],
+    }
+
+
+def processor() -> str:
+    """Return what the machine computes with, in words."""
+    return f"{cores()} cores, {platform.processor() or platform.machine()}"

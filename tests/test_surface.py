@@ -33,7 +33,7 @@ TRAINING = {
 VERBS = {
     "fit": READING | NETWORK | SAYING | WRITING | TRAINING
     | {"--backbone", "--features", "--head", "--class-weights", "--folds", "--test-share",
-       "--seed", "--settings", "--strategy", "--resume"},
+       "--seed", "--settings", "--strategy", "--resume", "--dry-run"},
     "test": READING | SAYING | {"--out", "-o", "--seed"},
     "predict": {"--json", "--csv", "--top", "--quiet", "-q"},
     "import": NETWORK | SAYING | WRITING | {"--classes"},

@@ -57,7 +57,8 @@ def test_the_network_itself_has_learnt(model: Model, hard: Path, trainable: Path
         for name in before
         if before[name].shape == after[name].shape and not np.allclose(before[name], after[name])
     }
-    assert {"conv1.weight", "layer4.0.conv1.weight"} <= moved
+    assert "layer4.0.conv1.weight" in moved
+    assert any(name.startswith("conv1") for name in moved)
 
 
 def test_it_is_saved_proven_and_answers_as_it_did(model: Model, hard: Path, tmp_path: Path) -> None:

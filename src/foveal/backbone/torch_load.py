@@ -52,9 +52,9 @@ def load_timm(settings: BackboneSettings) -> Loaded:
     if not timm.is_model(name):
         raise UnknownName("backbone", name, [*timm.list_models(), "classical"])
     like = name if settings.weights is None else _likeliest(name)
-    record = _record(like)
+    record = record_of(like)
     assumed: list[str] = []
-    wanted = settings.preprocess(_of_timm(record))
+    wanted = settings.preprocess(of_timm(record))
     if (theirs := record.get("interpolation")) not in (*OURS, None) and not settings.interpolation:
         assumed.append(f"timm resizes with {theirs!r} for {name}: bicubic is used in its place.")
     arguments = dict(settings.model_args)
@@ -96,7 +96,7 @@ def _likeliest(name: str) -> str:
     return plain if "." not in name and plain in timm.list_pretrained(f"{name}.*") else name
 
 
-def _record(name: str) -> Mapping[str, Any]:
+def record_of(name: str) -> Mapping[str, Any]:
     """Return timm's record of the weights of this name.
 
     Raises:
@@ -110,7 +110,7 @@ def _record(name: str) -> Mapping[str, Any]:
     return {} if record is None else dataclasses.asdict(record)
 
 
-def _of_timm(record: Mapping[str, Any]) -> Preprocess:
+def of_timm(record: Mapping[str, Any]) -> Preprocess:
     """Return how timm says pictures reach these weights."""
     otherwise = Preprocess()
     said = record.get("interpolation", otherwise.interpolation)
@@ -132,7 +132,7 @@ def _from_file(
     rows = tensors.get(f"{record.get('classifier')}.weight")
     if rows is not None and rows.shape[0] != record.get("num_classes"):
         arguments.setdefault("num_classes", rows.shape[0])
-    network = _build(name, arguments, pretrained=False)
+    network = build(name, arguments, pretrained=False)
     fill(network, tensors, convert=_translation(network), where=path.name, name=name)
     return network
 
@@ -156,7 +156,7 @@ def _from_hub(name: str, arguments: dict[str, Any]) -> tuple[nn.Module, str]:
         )
     with silent_hub_is_left_alone() as answers:
         try:
-            network = _build(name, arguments, pretrained=True)
+            network = build(name, arguments, pretrained=True)
         except FovealError:
             raise
         except Exception:  # noqa: BLE001  # the hub's client has errors of many libraries
@@ -174,7 +174,7 @@ def no_weights(name: str, *, answers: bool) -> FovealError:
     )
 
 
-def _build(name: str, arguments: Mapping[str, Any], *, pretrained: bool) -> nn.Module:
+def build(name: str, arguments: Mapping[str, Any], *, pretrained: bool) -> nn.Module:
     """Call timm, and put its objections into one sentence.
 
     Raises:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from foveal.backbone.running import OnnxBackbone
+from foveal.backbone.settings import BackboneSettings
 from foveal.backbone.spec import Backbone, BackboneSpec, NetworkWeights
 from foveal.backbone.store import sealed
 from foveal.backbone.torch_bodies import TimmBody
 from foveal.backbone.torch_export import export
-from foveal.backbone.torch_load import Loaded
-from foveal.core.errors import BadWeights
+from foveal.backbone.torch_load import Loaded, build, of_timm, record_of
+from foveal.core.errors import BadWeights, UnknownName
 
 
 def network_of(backbone: Backbone, classes: int) -> nn.Module:
@@ -30,6 +31,7 @@ def network_of(backbone: Backbone, classes: int) -> nn.Module:
             torchvision's, ``classical``), or its classifier is not one linear layer.
     """
     spec, weights = check_trainable(backbone)
+    assert spec.architecture is not None  # else it could not be trained
     arguments = {k: v for k, v in spec.model_args.items() if k != "num_classes"}
     with torch.random.fork_rng(devices=[]):  # chance draws weights that are all replaced below
         network: nn.Module = timm.create_model(spec.architecture, num_classes=classes, **arguments)
@@ -44,6 +46,44 @@ def network_of(backbone: Backbone, classes: int) -> nn.Module:
         layer.weight.zero_()
         layer.bias.zero_()
     return network
+
+
+def new_network(
+    settings: BackboneSettings, classes: int, *, seed: int
+) -> tuple[nn.Module, BackboneSpec]:
+    """Return a timm network whose weights chance drew, the same for the same seed, and its record.
+
+    Raises:
+        UnknownName: for a name that timm does not have.
+        OutOfRange: for an argument that the network does not take.
+    """
+    name = settings.backbone
+    if not timm.is_model(name):
+        raise UnknownName("network", name, timm.list_models())
+    record = record_of(name)
+    preprocess = settings.preprocess(of_timm(record))
+    arguments = dict(settings.model_args)
+    if record.get("fixed_input_size"):
+        arguments["img_size"] = preprocess.size_px
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build(name, {**arguments, "num_classes": classes}, pretrained=False)
+    classifier = record.get("classifier")
+    spec = BackboneSpec(
+        name=name,
+        preprocess=preprocess,
+        features=int(cast(Any, network).num_features),
+        last_grid=None,
+        last_is_mean=False,
+        stages=(),
+        fingerprint=f"chance, seed {seed}",
+        weights=f"chance (seed {seed})",
+        architecture=name.partition(".")[0],
+        model_args=arguments,
+        classifier=classifier if isinstance(classifier, str) else None,
+    )
+    classifier_of(network, name)
+    return network, spec
 
 
 def check_trainable(backbone: Backbone) -> tuple[BackboneSpec, NetworkWeights]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from foveal.cli import options as o
 from foveal.cli import training_options as t
 from foveal.cli.console import AsJson, Quiet, console, put, show
+
+if TYPE_CHECKING:
+    from foveal.recipes.story import Saved
+    from foveal.train.network.forecast import Forecast
 
 Data = Annotated[
     Path | None,
@@ -85,6 +89,7 @@ def fit(  # noqa: PLR0913 — one parameter per option
     budget: t.Budget = None,
     track: t.Track = None,
     resume: t.Resume = False,
+    dry_run: t.DryRun = False,
     group_column: o.GroupColumn = None,
     group_pattern: o.GroupPattern = None,
     group_level: o.GroupLevel = None,
@@ -168,7 +173,12 @@ def fit(  # noqa: PLR0913 — one parameter per option
     )
     leads = rank() == 0
     with console(quiet=quiet or not leads) as heard:
-        done = fit_and_save(order, out, overwrite=overwrite, resume=resume, listener=heard)
+        if dry_run:
+            from foveal.recipes.dry import dry_run as forecast
+
+            done: Forecast | Saved = forecast(order, heard)
+        else:
+            done = fit_and_save(order, out, overwrite=overwrite, resume=resume, listener=heard)
     if not leads:
         return
     if as_json:

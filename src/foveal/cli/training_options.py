@@ -65,3 +65,7 @@ Track = Annotated[
     str | None, option("Where scores go besides metrics.jsonl: tensorboard, mlflow.", "--track")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the training that was cut off.")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Say what the training will take, and do not do it."),
+]

@@ -10,26 +10,18 @@ Source:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from foveal.backbone.spec import LAST
-from foveal.model.linear import LinearHead
 from foveal.recipes.fitted import Fitted
 from foveal.recipes.holding import with_val
 from foveal.recipes.probe import chosen, final_head, probe_on, rows_for
-from foveal.recipes.rows import Rows
 from foveal.recipes.schooling import Begun, machine_of, schooled
 from foveal.recipes.task import Task
 from foveal.train.head.choice import candidates
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Start:
-    """Where fine-tuning starts from: what the frozen network reaches on the same val part."""
-
-    rows: Rows
-    probe: Fitted
-    head: LinearHead  # over the last features
+if TYPE_CHECKING:
+    from foveal.train.network.machine import Machine
 
 
 def finetune(task: Task) -> Fitted:
@@ -41,32 +33,33 @@ def finetune(task: Task) -> Fitted:
         BadData: where there is nothing to learn from, or to choose by.
     """
     with machine_of(task) as here:
-        from foveal.backbone.torch_trained import check_trainable
-
-        check_trainable(task.host)
-        with here.leader_first():
-            found = start(task)
-        return schooled(task, begun_from(found, task), found.rows, here)
+        return schooled(task, begin(task, here), here)
 
 
-def start(task: Task) -> Start:
-    """Return the probe on a train part without val, and a head on the last features alone."""
+def begin(task: Task, here: Machine) -> Begun:
+    """Return the network with a probe's head in the place of its classifier.
+
+    The probe beside it, over all blocks, is what it is compared with on the same val part.
+    """
+    from foveal.backbone.torch_trained import check_trainable, network_of, put_head
+
+    check_trainable(task.host)
     sets = candidates(task.host.spec, task.settings.probe.features)
-    prepared = with_val(
-        task.prepared, share=task.settings.train.val_share, seed=task.settings.prepare.seed
-    )
-    rows = rows_for(task, prepared, [*sets, (LAST,)])
+    with here.leader_first():
+        prepared = with_val(
+            task.prepared, share=task.settings.train.val_share, seed=task.settings.prepare.seed
+        )
+        rows = rows_for(task, prepared, [*sets, (LAST,)])
     fitted = probe_on(rows, sets, task)
     with task.clock("choice"):
         choice = chosen(rows, [(LAST,)], task.settings, task.listener)
         head = final_head(rows, choice, task.settings)
-    return Start(rows=rows, probe=fitted, head=head)
-
-
-def begun_from(found: Start, task: Task) -> Begun:
-    """Return the network with the probe's head in the place of its classifier."""
-    from foveal.backbone.torch_trained import network_of, put_head
-
-    network = network_of(task.host, len(found.rows.prepared.manifest.classes))
-    put_head(network, found.head.weights_KD, found.head.bias_K, task.host.spec.name)
-    return Begun(network=network, spec=task.host.spec, probe=found.probe)
+    network = network_of(task.host, len(prepared.manifest.classes))
+    put_head(network, head.weights_KD, head.bias_K, task.host.spec.name)
+    return Begun(
+        network=network,
+        spec=task.host.spec,
+        rows=rows,
+        baseline=fitted.baseline,
+        probe=fitted,
+    )

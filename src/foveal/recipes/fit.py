@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from foveal.core.listener import Listener
 from foveal.core.table import Table
@@ -14,20 +17,48 @@ from foveal.recipes.probe import probe
 from foveal.recipes.task import Task
 from foveal.recipes.workplace import Workplace
 
-Strategy = Callable[[Task], Fitted]
+if TYPE_CHECKING:
+    from foveal.recipes.schooling import Begun
+    from foveal.train.network.machine import Machine
 
 
-def _finetune(task: Task) -> Fitted:
-    from foveal.recipes.finetune import finetune  # torch: only where a network is trained
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strategy:
+    """One way from pictures to a classifier."""
 
-    return finetune(task)
+    fit: Callable[[Task], Fitted]
+    begin: Callable[[Task, Machine], Begun] | None  # the network to be trained; None: none is
+    says: str  # one line for people
+
+
+def _of_torch(module: str, name: str) -> Callable[..., Any]:
+    """Return a function of a module that is imported, with torch, when it is called."""
+
+    def call(*arguments: object) -> object:
+        return getattr(import_module(f"foveal.recipes.{module}"), name)(*arguments)
+
+    return call
 
 
 STRATEGIES: Table[Strategy] = Table(
     "strategy",
     {
-        "probe": probe,
-        "finetune": _finetune,
+        "probe": Strategy(fit=probe, begin=None, says="the network stays frozen, a head reads it"),
+        "finetune": Strategy(
+            fit=_of_torch("finetune", "finetune"),
+            begin=_of_torch("finetune", "begin"),
+            says="the head first, then the network with it",
+        ),
+        "scratch": Strategy(
+            fit=_of_torch("scratch", "scratch"),
+            begin=_of_torch("scratch", "begin"),
+            says="a network that knows nothing yet",
+        ),
+        "auto": Strategy(
+            fit=_of_torch("auto", "auto"),
+            begin=_of_torch("finetune", "begin"),
+            says="the probe, the fine-tuned network or both, as val prefers",
+        ),
     },
 )
 
@@ -54,6 +85,6 @@ def fit_classifier(
         FovealError: from reading, from the backbone, see there.
     """
     strategy = STRATEGIES.pick(settings.train.strategy)
-    return strategy(
+    return strategy.fit(
         Task(data=data, settings=settings, listener=listener, clock=clock, workplace=workplace)
     )

@@ -16,7 +16,7 @@ from foveal.model.linear import LinearHead, softmax
 from foveal.recipes.fitted import Fitted
 from foveal.recipes.orders import FitSettings
 from foveal.recipes.prepare import Prepared
-from foveal.recipes.promise import promise_of
+from foveal.recipes.promise import held_out, promise_of
 from foveal.recipes.rows import Rows, proof_rows, rows_of, sources_of
 from foveal.recipes.task import Task
 from foveal.train.head.choice import Choice, candidates, choose
@@ -58,7 +58,7 @@ def probe_on(rows: Rows, sets: Sequence[tuple[str, ...]], task: Task) -> Fitted:
         cool = temperature(choice.logits, rows.labels_N[choice.rows])
         head = final_head(rows, choice, settings).cooled(cool)
     with clock("baseline"):
-        baseline = None if extra is None else _baseline(rows, settings, listener)
+        baseline = None if extra is None else baseline_of(rows, settings, listener)
     joined = rows.features.joined(best.blocks)
     classifier = Classifier(
         host=host,
@@ -70,7 +70,8 @@ def probe_on(rows: Rows, sets: Sequence[tuple[str, ...]], task: Task) -> Fitted:
         temperature=cool,
     )
     with clock("promise"):
-        promise = promise_of(rows, choice.rows, softmax(choice.logits / cool), rows.how)
+        answers = held_out(rows, choice.rows, softmax(choice.logits / cool))
+        promise = promise_of(answers, rows.how)
     shown = proof_rows(rows)
     files = tuple(rows.manifest.file(rows.manifest.paths[row]).absolute() for row in shown)
     return Fitted(
@@ -119,7 +120,7 @@ def final_head(rows: Rows, choice: Choice, settings: FitSettings) -> LinearHead:
     )
 
 
-def _baseline(rows: Rows, settings: FitSettings, listener: Listener) -> LinearHead:
+def baseline_of(rows: Rows, settings: FitSettings, listener: Listener) -> LinearHead:
     """Return what a probe on the classical block alone makes of the same pictures.
 
     Its strength is found on the first folds that hold out enough, not on all of them: it is

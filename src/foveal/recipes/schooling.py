@@ -14,24 +14,27 @@ from numpy.typing import NDArray
 
 from foveal.backbone.catalog import not_installed
 from foveal.backbone.spec import LAST, BackboneSpec
+from foveal.core.duration import parse_duration
 from foveal.core.errors import MissingExtra
 from foveal.core.settings import to_mapping
 from foveal.image.stream import stream
 from foveal.model import parts
 from foveal.model.classifier import Classifier
 from foveal.model.linear import LinearHead, softmax
+from foveal.recipes.diary import Diary, course_of
 from foveal.recipes.fitted import Fitted
-from foveal.recipes.promise import promise_of
+from foveal.recipes.promise import held_out, promise_of
 from foveal.recipes.rows import Rows, proof_rows
 from foveal.recipes.task import Task
 from foveal.train.head.temperature import temperature
 
 if TYPE_CHECKING:
-    from foveal.train.network.loop import Update
+    from foveal.train.network.forecast import Forecast
     from foveal.train.network.machine import Machine
     from foveal.train.network.planning import Lesson
-    from foveal.train.network.run import Epoch, Network, Plan, Trained
+    from foveal.train.network.run import Network, Plan, Trained
 
+MEASURED = 20  # steps that a forecast is made from; fewer where the training is short
 CENTRE = 512  # pictures that the mean of the features is taken over, for heat maps
 HOW = "On the val part, which also chose the epoch,"
 _NOT_THE_RUN = ("workers", "device", "track", "budget")  # what may differ when a run is resumed
@@ -43,6 +46,8 @@ class Begun:
 
     network: Network  # with a classifier for the classes of the rows
     spec: BackboneSpec  # of what it was made from
+    rows: Rows  # what is learnt from; their one pair is (train, val)
+    baseline: LinearHead | None  # over the classical block
     probe: Fitted | None = None  # what the frozen network reached on the same val part
 
 
@@ -67,32 +72,33 @@ def machine_of(task: Task) -> Iterator[Machine]:
         yield here
 
 
-def schooled(task: Task, begun: Begun, rows: Rows, here: Machine) -> Fitted:
+def schooled(task: Task, begun: Begun, here: Machine) -> Fitted:
     """Train a network and return it as a classifier, at the epoch that val preferred.
 
     Args:
         task: settings, and where the state is kept.
         begun: the network.
-        rows: what is learnt from; their one pair is (train, val).
         here: of this process.
     """
     from foveal.train.network.run import train
 
-    network = placed(task, begun, here)
+    begun = replace(begun, network=placed(task, begun, here))
     with task.clock("decoding"):
-        lesson = lesson_of(task, begun.spec, rows)
-    with lesson.canvases, task.clock("training"):
-        diary = _Diary(task)
-        trained = train(
-            network,
-            plan_for(task, begun, rows, lesson, here),
-            machine=here,
-            checkpoints=diary.checkpoints,
-            listener=task.listener,
-            tell=diary.tell,
-        )
+        lesson = lesson_of(task, begun)
+    with lesson.canvases:
+        task = within_budget(task, begun, lesson, here)
+        plan = plan_for(task, begun, lesson, here)
+        with task.clock("training"), Diary(task, plan) as diary:
+            trained = train(
+                begun.network,
+                plan,
+                machine=here,
+                checkpoints=diary.checkpoints,
+                listener=task.listener,
+                tell=diary.tell,
+            )
     with task.clock("graph"):
-        return _fitted(task, replace(begun, network=network), rows, trained, here)
+        return _fitted(task, begun, trained, here)
 
 
 def placed(task: Task, begun: Begun, here: Machine) -> Network:
@@ -105,7 +111,7 @@ def placed(task: Task, begun: Begun, here: Machine) -> Network:
     return network
 
 
-def plan_for(task: Task, begun: Begun, rows: Rows, lesson: Lesson, here: Machine) -> Plan:
+def plan_for(task: Task, begun: Begun, lesson: Lesson, here: Machine) -> Plan:
     """Return the plan of the training that the settings ask for."""
     from foveal.train.network.planning import plan_of
 
@@ -116,17 +122,59 @@ def plan_for(task: Task, begun: Begun, rows: Rows, lesson: Lesson, here: Machine
         balanced=task.settings.probe.class_weights == "balanced",
         machine=here,
         listener=task.listener,
-        facts=facts_of(task, begun, rows),
+        facts=facts_of(task, begun),
     )
 
 
-def lesson_of(task: Task, spec: BackboneSpec, rows: Rows) -> Lesson:
+def within_budget(task: Task, begun: Begun, lesson: Lesson, here: Machine) -> Task:
+    """Say what the training will cost, and return it with as many epochs as its budget allows.
+
+    A training that goes on keeps the epochs it was begun with.
+
+    Raises:
+        OutOfRange: for a budget that is none, or too small for one epoch.
+    """
+    from foveal.train.network.forecast import epochs_within
+
+    wanted = task.settings.train
+    if task.workplace is not None and task.workplace.checkpoints.exists():
+        return task
+    plan = plan_for(task, begun, lesson, here)
+    expected = expected_of(task, begun, plan, here)
+    epochs = wanted.epochs
+    if wanted.budget is not None:
+        fits = epochs_within(expected, parse_duration(wanted.budget), plan)
+        if fits < epochs:
+            task.listener.say(
+                f"{fits} of {epochs} epochs fit into the budget of {wanted.budget}: "
+                f"{expected.sentence()}"
+            )
+            epochs = fits
+    if epochs == wanted.epochs:
+        task.listener.say(expected.sentence())
+    train = replace(wanted, epochs=epochs, budget=None)
+    if task.workplace is not None and here.leads:
+        task.workplace.amend_training(to_mapping(train))
+    return task.with_settings(replace(task.settings, train=train))
+
+
+def expected_of(task: Task, begun: Begun, plan: Plan, here: Machine) -> Forecast:
+    """Return what the training will cost, measured on a few of its steps."""
+    from foveal.train.network.forecast import forecast
+
+    with task.clock("measuring"):
+        steps = min(MEASURED, max(plan.steps // 20, 4))
+        return forecast(begun.network, plan, machine=here, steps=steps, listener=task.listener)
+
+
+def lesson_of(task: Task, begun: Begun) -> Lesson:
     """Return the decoded pictures of train and val."""
     from foveal.train.network.canvas import canvas_side, canvases
     from foveal.train.network.planning import Lesson
 
+    rows, preprocess = begun.rows, begun.spec.preprocess
     ((train, val),) = rows.pairs
-    preprocess, files = spec.preprocess, _files(rows)
+    files = _files(rows)
     learnt = canvases(
         [files[row] for row in train.tolist()],
         preprocess,
@@ -162,61 +210,26 @@ def score(logits_MK: NDArray[np.float32], labels_M: NDArray[np.int64]) -> Mappin
     }
 
 
-def facts_of(task: Task, begun: Begun, rows: Rows) -> dict[str, Any]:
+def facts_of(task: Task, begun: Begun) -> dict[str, Any]:
     """Return what a resumed run must have in common with the one that was cut off."""
     settings = to_mapping(task.settings)
     settings["train"] = {k: v for k, v in settings["train"].items() if k not in _NOT_THE_RUN}
     return {
         "settings": settings,
-        "data": hashlib.sha256(parts.to_text(dict(rows.prepared.parts))).hexdigest(),
-        "classes": list(rows.prepared.manifest.classes),
+        "data": hashlib.sha256(parts.to_text(dict(begun.rows.prepared.parts))).hexdigest(),
+        "classes": list(begun.rows.prepared.manifest.classes),
         "backbone": begun.spec.fingerprint,
     }
 
 
-class _Diary:
-    """What is written down while a network is trained: checkpoints, and a line an epoch."""
-
-    def __init__(self, task: Task) -> None:
-        from foveal.train.network.checkpoint import Checkpoints
-
-        self.task = task
-        self.epochs: list[Mapping[str, Any]] = []
-        self.checkpoints = (
-            Checkpoints(task.workplace.checkpoints, listener=task.listener)
-            if task.workplace is not None
-            else None
-        )
-
-    def tell(self, news: Update | Epoch) -> None:
-        """Hear an update or an epoch."""
-        from foveal.train.network.run import Epoch
-
-        if not isinstance(news, Epoch):
-            return
-        self.epochs.append(_epoch(news, self.task))
-        if self.task.workplace is not None:
-            self.task.workplace.write_metrics(self.epochs)
-
-
-def _epoch(epoch: Epoch, task: Task) -> dict[str, Any]:
-    """Return an epoch as ``run.json`` and ``metrics.jsonl`` have it."""
-    return {
-        "number": epoch.number,
-        "rate": epoch.share * task.settings.train.rate,
-        "train_loss": epoch.train_loss,
-        "val_loss": epoch.scores["log_loss"],
-        "val_top1": epoch.scores["top1"],
-    }
-
-
-def _fitted(task: Task, begun: Begun, rows: Rows, trained: Trained, here: Machine) -> Fitted:
+def _fitted(task: Task, begun: Begun, trained: Trained, here: Machine) -> Fitted:
     """Return the trained network as a classifier, with everything known of it."""
     from foveal.backbone.torch_trained import backbone_of, head_of
     from foveal.train.network.answers import last_features_of, logits_of
     from foveal.train.network.inputs import Inputs
 
-    network, spec, classes = begun.network, begun.spec, rows.prepared.manifest.classes
+    network, spec, rows = begun.network, begun.spec, begun.rows
+    classes = rows.prepared.manifest.classes
     inputs = Inputs(preprocess=spec.preprocess, classes=len(classes), machine=here)
     ((learnt, val),) = rows.pairs
     shown = proof_rows(rows)
@@ -236,24 +249,24 @@ def _fitted(task: Task, begun: Begun, rows: Rows, trained: Trained, here: Machin
         temperature=cool,
     )
     with task.clock("promise"):
-        promise = promise_of(rows, val, softmax(logits_MK / cool), HOW)
+        promise = promise_of(held_out(rows, val, softmax(logits_MK / cool)), HOW)
     files = _files(rows)
-    training = _training(task, rows, trained)
+    training = _training(task, begun, trained)
     return Fitted(
         classifier=classifier,
         prepared=rows.prepared,
         settings=task.settings,
         story={"head": "trained with the network", "training": training},
         promise=promise,
-        baseline=None if begun.probe is None else begun.probe.baseline,
+        baseline=begun.baseline,
         proof=(tuple(files[row].absolute() for row in shown), proof_NK / np.float32(cool)),
         broken=rows.broken,
         clock=task.clock,
-        course=_course(task, trained, begun.probe, training["sentence"]),
+        course=course_of(task, trained, begun.probe, training["sentence"]),
     )
 
 
-def _training(task: Task, rows: Rows, trained: Trained) -> dict[str, Any]:
+def _training(task: Task, begun: Begun, trained: Trained) -> dict[str, Any]:
     """Return what the card says of the training; no times are in it."""
     wanted = task.settings.train
     facts = {
@@ -263,28 +276,16 @@ def _training(task: Task, rows: Rows, trained: Trained) -> dict[str, Any]:
         "policy": wanted.policy,
         "optimizer": wanted.optimizer,
         "batch": wanted.batch,
+        "size_px": begun.spec.preprocess.size_px,
         "frozen_until": wanted.freeze_until,
-        "val_images": len(rows.pairs[0][1]),
+        "val_images": len(begun.rows.pairs[0][1]),
     }
     frozen = f", frozen up to {wanted.freeze_until}" if wanted.freeze_until else ""
     sentence = (
-        f"{len(trained.epochs)} epochs of {wanted.optimizer} with the policy {wanted.policy!r}"
-        f"{frozen}; epoch {trained.kept} had the least log loss on {facts['val_images']} val "
-        "pictures and was kept."
+        f"{len(trained.epochs)} epochs of {wanted.optimizer} at {facts['size_px']} pixels with the "
+        f"policy {wanted.policy!r}{frozen}, judged on {facts['val_images']} val pictures."
     )
     return {**facts, "sentence": sentence}
-
-
-def _course(task: Task, trained: Trained, probe: Fitted | None, sentence: str) -> dict[str, Any]:
-    """Return the training epoch by epoch, and the probe on the same val part."""
-    rival = {} if probe is None else probe.promise.metrics
-    return {
-        "epochs": [_epoch(epoch, task) for epoch in trained.epochs],
-        "kept": trained.kept,
-        "probe_top1": rival["top1"].value if rival else None,
-        "probe_loss": rival["log_loss"].value if rival else None,
-        "sentence": sentence,
-    }
 
 
 def _pixels(rows: Rows, chosen: Sequence[int], spec: BackboneSpec) -> NDArray[np.uint8]:

@@ -166,7 +166,7 @@ class Saved:
         """Return it JSON-ready."""
         card = self.model.bundle.card
         keys = ("classes", "backbone", "head", "blocks", "strength", "temperature", "choice")
-        more = ("promise", "data")
+        more = ("members", "training", "auto", "promise", "data")
         return {
             "model": str(self.folder),
             "run": str(run_folder(self.folder)),
@@ -187,6 +187,8 @@ class Saved:
                 f"({_percent(top1['low'])} to {_percent(top1['high'])}) of {promise['images']} "
                 f"pictures; the head reads {' + '.join(card['blocks'])}."
             )
+        if training := card.get("training"):
+            out.append(f"{training['sentence']} Epoch {training['kept']} was kept.")
         if seconds := self.model.run.get("seconds"):
             out.append(f"{sum(seconds.values()):.1f} s: " + _stages(seconds))
         if (card.get("data") or {}).get("images", {}).get("test"):

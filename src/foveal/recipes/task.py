@@ -26,6 +26,12 @@ class Task:
     clock: Clock  # counts the seconds of each stage
     workplace: Workplace | None = None  # where a training keeps its state; None: nowhere
 
+    def with_settings(self, settings: FitSettings) -> Task:
+        """Return the same task with other settings of training; what was read stays read."""
+        other = replace(self, settings=settings)
+        vars(other).update({k: v for k, v in vars(self).items() if k not in vars(other)})
+        return other
+
     @cached_property
     def named(self) -> BackboneSettings:
         """The backbone as asked for, with the default one in place of "auto"."""

@@ -51,16 +51,6 @@ TRACKERS: Table[MakeTracker] = Table(
 )
 
 
-def tracking_folder(model: Path) -> Path:
-    """Return the folder beside a model that keeps what its trainings were tracked by.
-
-    >>> tracking_folder(Path("models/screws")).as_posix()
-    'models/screws.tracking'
-    """
-    clean = model.resolve() if model.name in {"", ".."} else model
-    return clean.with_name(f"{clean.name}.tracking")
-
-
 def trackers(
     names: str, folder: Path, settings: Mapping[str, Any] | None = None
 ) -> dict[str, Tracker]:

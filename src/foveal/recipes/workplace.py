@@ -46,6 +46,15 @@ class Workplace:
         return self.folder / CHECKPOINTS
 
     @property
+    def tracking(self) -> Path:
+        """Folder of what trackers keep; it stays when the workplace goes.
+
+        >>> Workplace.of(Path("models/screws")).tracking.as_posix()
+        'models/screws.tracking'
+        """
+        return self.folder.with_name(f"{self.folder.name.removesuffix('.training')}.tracking")
+
+    @property
     def metrics(self) -> Path:
         """File with a line of JSON an epoch."""
         return self.folder / METRICS
@@ -82,6 +91,13 @@ class Workplace:
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Write down what was asked for, before any work is done."""
         write_file(self.folder / SETTINGS, to_json(settings))
+
+    def amend_training(self, settings: Mapping[str, Any]) -> None:
+        """Write down the settings of training once they are final, where a fit was begun here."""
+        if (self.folder / SETTINGS).is_file():
+            order = self.settings()
+            order["fit"]["train"] = dict(settings)
+            self.begin(order)
 
     def write_metrics(self, epochs: Iterable[Mapping[str, Any]]) -> None:
         """Write all epochs so far: whole, so that a resumed run leaves no line twice."""

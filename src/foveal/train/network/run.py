@@ -100,7 +100,8 @@ def train(
         checkpoints: an empty folder begins the run. None: nothing is saved. The first rank's is
             used; give the others one too.
         listener: hears the stage ``training`` and what was done about trouble.
-        tell: hears every update and every epoch, as soon as it is done.
+        tell: hears every update and every epoch, as soon as it is done, and at first, in a run that
+            goes on, the epochs that were done before.
 
     Raises:
         CannotResume: if the checkpoint is of other settings or data, or of another number of

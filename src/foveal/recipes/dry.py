@@ -1,0 +1,51 @@
+"""A dry run: everything up to the training, of which a few steps are measured and thrown away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from foveal.core.errors import OutOfRange
+from foveal.core.listener import Listener
+from foveal.data.readers import read
+from foveal.recipes.clock import Clock
+from foveal.recipes.fit import STRATEGIES
+from foveal.recipes.story import FitOrder
+from foveal.recipes.task import Task
+
+if TYPE_CHECKING:
+    from foveal.train.network.forecast import Forecast
+
+
+def dry_run(order: FitOrder, listener: Listener) -> Forecast:
+    """Return what the training of a fit will take on this machine; nothing is written.
+
+    Raises:
+        OutOfRange: for a strategy that trains no network; a budget too small for one epoch.
+        FovealError: whatever the fit itself would raise before it trains.
+    """
+    name = order.fit.train.strategy
+    if (begin := STRATEGIES.pick(name).begin) is None:
+        raise OutOfRange("strategy", name, "one that trains a network, to forecast what it costs")
+    from foveal.recipes.schooling import (
+        expected_of,
+        lesson_of,
+        machine_of,
+        placed,
+        plan_for,
+        within_budget,
+    )
+
+    task = Task(
+        data=read(order.data, settings=order.read),
+        settings=order.fit,
+        listener=listener,
+        clock=Clock(),
+    )
+    with machine_of(task) as here:
+        begun = begin(task, here)
+        placed(task, begun, here)
+        lesson = lesson_of(task, begun)
+        with lesson.canvases:
+            if task.settings.train.budget is not None:
+                task = within_budget(task, begun, lesson, here)
+            return expected_of(task, begun, plan_for(task, begun, lesson, here), here)

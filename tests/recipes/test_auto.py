@@ -1,0 +1,156 @@
+"""The strategy that chooses between probe, network and both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import foveal
+from foveal.core.errors import OutOfRange
+from foveal.core.listener import SILENT
+from foveal.model.linear import softmax
+from foveal.model.pool import Pool
+from foveal.recipes import auto as module
+from foveal.recipes.auto import auto
+from foveal.recipes.clock import Clock
+from foveal.recipes.fitted import Fitted
+from foveal.recipes.model import Model
+from foveal.recipes.orders import fit_settings
+from foveal.recipes.promise import promise_of
+from foveal.recipes.ship import bundle_of
+from foveal.recipes.task import Task
+
+QUICK = {
+    "strategy": "auto",
+    "epochs": 1,
+    "batch": 16,
+    "features": "last",
+    "average": 0.5,
+    "rate": 1e-3,
+    "budget": "1h",
+    "test_share": 0,
+    "val_share": 0.45,
+}
+
+
+@pytest.fixture(scope="module")
+def hard(make_photos: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_photos(tmp_path_factory.mktemp("hard") / "photos", hard=True, count=20)
+
+
+def task(data: Path, backbone: Path, listener: object = SILENT, **changes: object) -> Task:
+    wanted = fit_settings({**QUICK, "backbone": str(backbone), **changes})
+    return Task(data=foveal.read(data), settings=wanted, listener=listener, clock=Clock())
+
+
+def saying(fitted: Fitted, *, sure: float, right: float, seed: int) -> Fitted:
+    """Return the same fit, had it answered its val part like this."""
+    held = fitted.promise.predictions
+    rng = np.random.default_rng(seed)
+    said = np.where(rng.random(len(held)) < right, held.labels, (held.labels + 1) % 3)
+    logits = np.eye(3)[said] * sure
+    return replace(
+        fitted, promise=promise_of(replace(held, probabilities=softmax(logits)), "On val,")
+    )
+
+
+@pytest.fixture
+def staged(monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """Let probe and network answer val as told, and return what auto makes of it."""
+
+    def stage(one: Task, probe: dict, network: dict) -> Fitted:
+        whole_begin, whole_schooled = module.begin, module.schooled
+
+        def begin(*given: object) -> object:
+            begun = whole_begin(*given)
+            return replace(begun, probe=saying(begun.probe, **probe))
+
+        monkeypatch.setattr(module, "begin", begin)
+        monkeypatch.setattr(
+            module, "schooled", lambda *given: saying(whole_schooled(*given), **network)
+        )
+        return auto(one)
+
+    return stage
+
+
+BAD = {"sure": 1.0, "right": 0.4, "seed": 1}
+GOOD = {"sure": 4.0, "right": 1.0, "seed": 2}
+
+
+def test_a_network_that_val_clearly_prefers_is_kept(
+    hard: Path, trainable: Path, staged: Callable, heard: Callable
+) -> None:
+    listener = heard()
+    found = staged(task(hard, trainable, listener), BAD, GOOD)
+    assert found.story["training"]["epochs"] == 1
+    assert "The network is kept." in listener.sentences[-1]
+    assert found.story["auto"]["sentence"] == listener.sentences[-1]
+    assert set(found.story["auto"]["compared"]) == {"probe", "network", "pool"}
+
+
+def test_the_probe_is_kept_and_learnt_from_all_pictures_where_the_network_does_not_pay(
+    hard: Path, trainable: Path, staged: Callable, heard: Callable
+) -> None:
+    listener = heard()
+    found = staged(task(hard, trainable, listener), {**GOOD, "right": 0.9}, BAD)
+    assert "The probe is kept." in listener.sentences[-1]
+    assert len(found.prepared.split.val) == 0
+    assert "cross-validation" in found.promise.how
+
+
+def test_nothing_is_trained_where_the_probe_leaves_nothing_to_win(
+    hard: Path, trainable: Path, staged: Callable, heard: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = heard()
+
+    def never(*given: object) -> None:
+        raise AssertionError("it was trained")
+
+    monkeypatch.setattr(module, "schooled", never)
+    found = staged(task(hard, trainable, listener), GOOD, GOOD)
+    assert "nothing is left for fine-tuning to win" in listener.sentences[-1]
+    assert "training" not in found.story
+
+
+def test_two_that_know_different_things_are_pooled_into_one_graph(
+    hard: Path, trainable: Path, staged: Callable, heard: Callable, tmp_path: Path
+) -> None:
+    listener = heard()
+    one = {"sure": 2.0, "right": 0.75, "seed": 3}
+    found = staged(task(hard, trainable, listener), one, {**one, "seed": 5})
+    assert isinstance(found.classifier, Pool)
+    assert "The pool is kept, the network with weight" in listener.sentences[-1]
+    assert sum(found.classifier.weights) == pytest.approx(1)
+    model = Model(bundle_of(found), proof=found.proof)
+    folder = model.save(tmp_path / "model")  # proven in a fresh process
+    answer = foveal.load(folder).predict(hard / "dots" / "00.png")
+    assert answer == model.predict(hard / "dots" / "00.png")
+
+
+def test_a_budget_too_small_for_one_epoch_says_how_long_one_takes(
+    hard: Path, trainable: Path
+) -> None:
+    with pytest.raises(OutOfRange, match=r"budget = .*that is what one epoch takes here"):
+        auto(task(hard, trainable, budget="0.001s"))
+
+
+def test_the_budget_decides_how_many_epochs_there_are(
+    hard: Path, trainable: Path, heard: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from foveal.train.network import forecast
+
+    monkeypatch.setattr(forecast, "epochs_within", lambda *_: 1)
+    listener = heard()
+    model = foveal.fit(
+        hard,
+        listener=listener,
+        **{**QUICK, "strategy": "finetune", "backbone": str(trainable), "epochs": 2, "budget": "10m"},
+    )
+    assert model.bundle.card["training"]["epochs"] == 1
+    assert model.bundle.card["settings"]["train"]["epochs"] == 1
+    assert any("1 of 2 epochs fit into the budget of 10m" in s for s in listener.sentences)

@@ -151,7 +151,8 @@ def activations(  # noqa: PLR0913 — what a feed takes, and what it is run thro
     n, order = len(canvases), replace(settings, sampling="natural", rank=0, ranks=1)
     need, room = activation_bytes(cut, n, views=views), SHARE * free_memory()
     shape = (views, n, *cut.shape)
-    what = f"The activations behind {cut.stage} of {n:,} pictures, in {views} views each,"
+    each = f", in {views} views each," if views > 1 else ""
+    what = f"The activations behind {cut.stage} of {n:,} pictures{each}"
     batches = feed(
         canvases,
         labels_n,

@@ -98,14 +98,7 @@ def plan_of(
             lesson.canvases,
             lesson.labels_n,
             partial(augmented, policy.make(lesson.preprocess.size_px)),
-            FeedSettings(
-                batch=settings.batch,
-                seed=seed,
-                sampling=cast(Literal["natural", "balanced"], settings.sampling),
-                rank=machine.rank,
-                ranks=machine.ranks,
-                workers=settings.workers,
-            ),
+            feed_settings_of(settings, seed=seed, machine=machine),
             steps=total,
             first_step=first_step,
             listener=listener,
@@ -144,6 +137,18 @@ def plan_of(
         compiled=settings.compile,
         facts=facts or {},
         called=lesson.called,
+    )
+
+
+def feed_settings_of(settings: TrainSettings, *, seed: int, machine: Machine) -> FeedSettings:
+    """Return what the batches of a run depend on."""
+    return FeedSettings(
+        batch=settings.batch,
+        seed=seed,
+        sampling=cast(Literal["natural", "balanced"], settings.sampling),
+        rank=machine.rank,
+        ranks=machine.ranks,
+        workers=settings.workers,
     )
 
 

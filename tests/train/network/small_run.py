@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -27,23 +27,25 @@ import torch._dynamo  # the first step would load it
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from foveal.core.listener import Silent
 from foveal.image.preprocess import Preprocess
 from foveal.train.network import canvas
 from foveal.train.network.augment import POLICIES, augmented
 from foveal.train.network.canvas import Canvases, canvas_side, canvases
 from foveal.train.network.checkpoint import Checkpoints
-from foveal.train.network.feed import FeedSettings, feed
+from foveal.train.network.feed import Batch, FeedSettings, feed
 from foveal.train.network.inputs import Inputs
 from foveal.train.network.loop import StepSettings, Update
 from foveal.train.network.losses import LossSettings, cross_entropy
 from foveal.train.network.machine import Machine, machine
+from foveal.train.network.optimizers import OPTIMIZERS
 from foveal.train.network.run import Plan, train
 from foveal.train.network.schedule import warmup_cosine
 
 SIZE_PX, CLASSES, BATCH = 32, 3, 12
 DEFAULTS = {
     "photos": "",  # class folders
-    "folder": "",  # gets checkpoints/, canvases/ and final.safetensors
+    "folder": "",  # gets checkpoints/, canvases/ and final.safetensors; other ranks': rank1.…
     "epochs": 8,
     "workers": 0,
     "micro": None,
@@ -51,17 +53,20 @@ DEFAULTS = {
     "dropout": 0.2,
     "average": 0.9,
     "clip": 1.0,
+    "optimizer": "adamw",
     "rate": 0.01,
     "save_every_s": 0.0,
     "policy": "standard",
     "signals": "python",  # or system: its own defaults
     "slow_judge_s": 0.0,
+    "own_start": False,  # each rank begins with weights of its own
+    "poisoned": None,  # a step at which, once, the last rank's pictures are no numbers
 }
 
 
-def network(norm: str, dropout: float) -> nn.Module:
+def network(norm: str, dropout: float, start: int) -> nn.Module:
     """Return two convolutions and a head; with ``frozen``, BatchNorm keeps its statistics."""
-    torch.manual_seed(3)
+    torch.manual_seed(start)
     layers = nn.Sequential(
         nn.Conv2d(3, 8, 3, stride=2),
         nn.Identity() if norm == "none" else nn.BatchNorm2d(8),
@@ -73,12 +78,14 @@ def network(norm: str, dropout: float) -> nn.Module:
         nn.Dropout(dropout),
         nn.Linear(64, CLASSES),
     )
+    layers.register_parameter("spare", nn.Parameter(torch.ones(3)))  # never used
     if norm == "frozen":
         from foveal.train.network.freezing import freeze_until
 
         with torch.no_grad():
             layers[1](torch.randn(64, 8, 4, 4) * 2 + 1)  # statistics of its own
-        freeze_until(layers, "stage2")
+        freeze_until(layers, "stage3")  # the first one is the spare parameter's
+        assert not layers[1].training
     return layers
 
 
@@ -140,12 +147,15 @@ def _run(here: Machine, **options) -> None:
                 steps=steps,
                 first_step=first,
             ),
-            prepare=inputs,
-            optimizer=lambda one: torch.optim.AdamW(
-                [p for p in one.parameters() if p.requires_grad],
-                lr=options["rate"],
-                weight_decay=0.05,
-                fused=True,
+            prepare=_poisoned(inputs, options["poisoned"], here),
+            optimizer=lambda one: OPTIMIZERS.pick(options["optimizer"])(
+                [
+                    {
+                        "params": [p for p in one.parameters() if p.requires_grad],
+                        "lr": options["rate"],
+                        "weight_decay": 0.05,
+                    }
+                ]
             ),
             loss=cross_entropy,
             loss_settings=LossSettings(smoothing=0.1),
@@ -156,17 +166,42 @@ def _run(here: Machine, **options) -> None:
             save_every_s=options["save_every_s"],
             facts={"rate": options["rate"], "micro": options["micro"]},
         )
-        one = here.place(network(options["norm"], options["dropout"]))
+        start = here.rank if options["own_start"] else 0
+        one = here.place(network(options["norm"], options["dropout"], start))
         train(
             one,
             plan,
             machine=here,
-            checkpoints=Checkpoints(folder / "checkpoints"),
+            checkpoints=Checkpoints(folder / ("checkpoints" if here.leads else "elsewhere")),
+            listener=Said(),
             tell=lambda what: _say(f"step {what.step}") if isinstance(what, Update) else None,
         )
-    if here.leads:
-        state = {name: value.contiguous() for name, value in one.state_dict().items()}
-        save_file(state, folder / "final.safetensors")
+    state = {name: value.contiguous() for name, value in one.state_dict().items()}
+    save_file(state, folder / f"{'final' if here.leads else f'rank{here.rank}'}.safetensors")
+
+
+class Said(Silent):
+    """Says aloud what a run says of trouble."""
+
+    def say(self, sentence: str) -> None:
+        """Say it in one line."""
+        _say(f"said {sentence}")
+
+
+def _poisoned(
+    inputs: Inputs, step: int | None, here: Machine
+) -> Callable[[Batch], tuple[Tensor, Tensor]]:
+    """Return ``inputs`` that once, on the last rank, are no numbers."""
+    left = [step]
+
+    def prepared(batch: Batch) -> tuple[Tensor, Tensor]:
+        planes, labels = inputs(batch)
+        if here.rank == here.ranks - 1 and batch.step in left:
+            left.clear()
+            planes[0] = float("nan")
+        return planes, labels
+
+    return prepared
 
 
 def _ends(*_: object) -> None:

@@ -253,6 +253,35 @@ def test_it_does_not_go_on_with_other_settings_and_says_which(tmp_path: Path) ->
         )
 
 
+def test_it_does_not_go_on_with_another_number_of_ranks(tmp_path: Path) -> None:
+    train(network(), plan(), checkpoints=Checkpoints(tmp_path / "run"))
+    checkpoints = Checkpoints(tmp_path / "run")
+    state = checkpoints.latest()
+    assert state is not None
+    checkpoints.save(replace(state, random=[*state.random, *state.random]))
+    with pytest.raises(CannotResume, match=r"ranks was 2, is 1\. Give it what it was begun with"):
+        train(network(), plan(), checkpoints=Checkpoints(tmp_path / "run"))
+
+
+def test_a_score_that_is_no_number_is_saved_and_comes_back(tmp_path: Path) -> None:
+    scores = iter([0.9, float("nan"), float("inf"), 0.3])
+
+    def judged(_: nn.Module) -> Scores:
+        return {"log_loss": next(scores)}
+
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            network(),
+            plan(judge=judged),
+            checkpoints=Checkpoints(tmp_path / "run"),
+            tell=cut(16, lambda: os.kill(os.getpid(), signal.SIGINT)),
+        )
+    found = train(network(), plan(judge=judged), checkpoints=Checkpoints(tmp_path / "run"))
+    losses = [epoch.scores["log_loss"] for epoch in found.epochs]
+    assert losses == pytest.approx([0.9, float("nan"), float("inf"), 0.3], nan_ok=True)
+    assert found.kept == 4
+
+
 def poisoned(at: int, times: int) -> Callable[[Batch], tuple[Tensor, Tensor]]:
     left = [times]
 

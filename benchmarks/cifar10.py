@@ -280,6 +280,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--n", type=int, default=1, help="runs, with seeds from --seed on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto", help="float32 or bf16")
     parser.add_argument("--held-out", action="store_true", help="answer 5,000 of the train part")
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/…json")
     return parser.parse_args()
@@ -289,7 +290,7 @@ def main() -> None:
     """Read, train, answer, print, and save where asked to."""
     asked, where = arguments(), hardware()
     keep_freed_memory()
-    with machine(asked.device) as place:
+    with machine(asked.device, asked.precision) as place:
         start = time.perf_counter()
         shown = pictures("train", place.device)
         if asked.held_out:

@@ -23,7 +23,7 @@ from keras import layers
 from safetensors.numpy import load_file
 
 FROZEN = ("conv1", "bn1", "layer1", "layer2", "layer3")
-HEAD_RATE, RATE = 3e-3, 1e-4  # of the first epoch, and of all others
+HEAD_RATE, RATE = 3e-3, 3e-4  # of the first epoch, and of all others
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 

@@ -229,7 +229,7 @@ def test_a_step_that_is_done_again_draws_the_same_chance() -> None:
 
 def test_where_even_one_picture_is_too_much_it_ends_with_a_sentence() -> None:
     narrow = Narrow(network(), 0)
-    with pytest.raises(FovealError, match="even for 1 pictures at once"):
+    with pytest.raises(FovealError, match="even for 1 picture at once"):
         run(narrow)
     assert narrow.asked == [12, 6, 3, 2, 1]
 

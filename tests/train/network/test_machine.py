@@ -93,6 +93,7 @@ def test_ranks_take_the_card_of_their_number_on_the_host(monkeypatch: pytest.Mon
         ("auto", "cuda", "bf16"),
         ("float32", "cuda", "float32"),
         ("bf16", "cpu", "bf16"),
+        ("fp16", "cuda", "fp16"),
     ],
 )
 def test_precision_is_what_was_asked_for_or_what_the_device_is_fast_in(
@@ -102,11 +103,17 @@ def test_precision_is_what_was_asked_for_or_what_the_device_is_fast_in(
 
 
 @pytest.mark.usefixtures("two_cards")
-def test_a_card_that_only_imitates_bf16_is_not_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("capability", "expected"), [((7, 5), "fp16"), ((7, 0), "fp16"), ((6, 1), "float32")]
+)
+def test_a_card_that_only_imitates_bf16_takes_what_it_is_fast_in(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], expected: str
+) -> None:
     monkeypatch.setattr(
         torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation
     )
-    assert found().precision != "bf16"
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert found().precision == expected
 
 
 def test_a_precision_that_is_none_is_refused() -> None:
@@ -115,7 +122,8 @@ def test_a_precision_that_is_none_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("precision", "kind"), [("float32", torch.float32), ("bf16", torch.bfloat16)]
+    ("precision", "kind"),
+    [("float32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)],
 )
 def test_products_are_in_its_precision_and_weights_stay_as_they_are(
     precision: str, kind: torch.dtype

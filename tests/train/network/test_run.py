@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,13 @@ from torch import Tensor, nn
 
 from foveal.core.errors import CannotResume, FovealError
 from foveal.train.network.checkpoint import Checkpoints
+from foveal.train.network.checkpoint_file import State
 from foveal.train.network.feed import Batch
 from foveal.train.network.loop import StepSettings, Update
 from foveal.train.network.losses import LossSettings, cross_entropy
+from foveal.train.network.machine import Machine
 from foveal.train.network.run import Epoch, Plan, Scores, Trained, train
+from foveal.train.network.scaling import START
 from foveal.train.network.schedule import warmup_cosine
 
 SIZE, STEPS, EPOCH = 8, 20, 5
@@ -241,6 +245,55 @@ def test_a_signal_while_it_is_judged_costs_the_judgement_alone(tmp_path: Path) -
     found = train(resumed, plan(), checkpoints=Checkpoints(tmp_path / "run"))
     assert equal(undisturbed, resumed)
     assert found.epochs == expected.epochs
+
+
+def test_the_factor_of_fp16_and_the_size_of_parts_are_part_of_the_state(tmp_path: Path) -> None:
+    """Of a network that has room for five pictures."""
+
+    class Narrow(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside = network()
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            if self.training and len(inputs) > 5:
+                raise torch.OutOfMemoryError("no room")
+            return self.inside(inputs)
+
+    def run(folder: str, at: int) -> State:
+        with suppress(KeyboardInterrupt):
+            train(
+                Narrow(),
+                plan(average=0.0),
+                machine=Machine(torch.device("cpu"), "fp16"),
+                checkpoints=Checkpoints(tmp_path / folder),
+                tell=cut(at, lambda: os.kill(os.getpid(), signal.SIGINT)),
+            )
+        state = Checkpoints(tmp_path / folder).latest()
+        assert state is not None
+        return state
+
+    whole = run("one", STEPS)
+    assert whole.facts["micro"] == 4
+    assert run("two", 12).facts["scaling"]["factor"] < START  # a gradient overflowed
+    parts = run("two", STEPS)
+    assert parts.facts["scaling"] == whole.facts["scaling"]
+    assert all(torch.equal(value, parts.network[name]) for name, value in whole.network.items())
+
+
+def test_a_run_that_goes_on_tells_of_the_epochs_before_first(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            network(),
+            plan(),
+            checkpoints=Checkpoints(tmp_path / "run"),
+            tell=cut(12, lambda: os.kill(os.getpid(), signal.SIGINT)),
+        )
+    told: list[Update | Epoch] = []
+    found = train(network(), plan(), checkpoints=Checkpoints(tmp_path / "run"), tell=told.append)
+    assert told[:2] == list(found.epochs[:2])
+    assert isinstance(told[2], Update)
+    assert [one for one in told if isinstance(one, Epoch)] == list(found.epochs)
 
 
 def test_it_does_not_go_on_with_other_settings_and_says_which(tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from foveal.core.errors import FovealError, OutOfRange
 from foveal.core.listener import SILENT, Listener
 from foveal.train.network.feed import Batch
-from foveal.train.network.losses import Loss, LossSettings, weights_of
+from foveal.train.network.gradient import Before, Gradients
+from foveal.train.network.losses import Loss, LossSettings
 from foveal.train.network.machine import ALONE, Machine
+from foveal.train.network.scaling import Scaling
 from foveal.train.network.stopping import Stop
-
-HALVINGS = 6  # of the part that is worked off at once, when memory runs out
 
 
 class Diverged(FovealError):
@@ -42,6 +42,7 @@ class Update:
     loss: float  # mean over the batch, before the step
     rate: float  # of the last group, the classifier's
     norm: float  # of the whole gradient, before it was clipped
+    micro: int | None = None  # pictures that were worked off at once; None: the whole batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,7 @@ def updates(  # noqa: PLR0913 — the parts of a step, each of them the caller's
     loss_settings: LossSettings,
     rate: Callable[[int], float],
     settings: StepSettings,
+    scaling: Scaling | None = None,
     machine: Machine = ALONE,
     stop: Stop | None = None,
     listener: Listener = SILENT,
@@ -94,6 +96,7 @@ def updates(  # noqa: PLR0913 — the parts of a step, each of them the caller's
         loss_settings: of it.
         rate: step -> share of the peak rate, see ``schedule``.
         settings: clipping, and the size of the parts.
+        scaling: of the loss, in fp16; None: one that begins anew.
         machine: precision, and the ranks whose gradients are added up.
         stop: may end the wait for a batch and its gradient, never the step itself.
         listener: hears that memory ran out.
@@ -109,7 +112,15 @@ def updates(  # noqa: PLR0913 — the parts of a step, each of them the caller's
     peaks = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
     # Ranks must stop at the same step: between several of them, a signal waits for the caller.
     may_stop = stop.open if stop is not None and machine.ranks == 1 else nullcontext
-    size, halvings = settings.micro, 0
+    gradients = Gradients(
+        network=network,
+        loss=loss,
+        loss_settings=loss_settings,
+        machine=machine,
+        listener=listener,
+        micro=settings.micro,
+        scaling=scaling or (Scaling() if machine.precision == "fp16" else None),
+    )
     source = iter(batches)
     while True:
         with may_stop():
@@ -119,24 +130,11 @@ def updates(  # noqa: PLR0913 — the parts of a step, each of them the caller's
         network.train()
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * rate(batch.step)
-        before = _Before(network)
+        before = Before(network)
         try:
             with may_stop():
                 inputs, targets = prepare(batch)
-                total = machine.add_up(weights_of(targets, loss_settings).sum())
-                while True:
-                    optimizer.zero_grad(set_to_none=True)
-                    part = min(size or len(inputs), len(inputs))
-                    try:
-                        value = _gradient(
-                            network, inputs, targets, (loss, loss_settings, total), part, machine
-                        )
-                        break
-                    except torch.OutOfMemoryError:
-                        before.restore(network)
-                        size, halvings = _halved(part, halvings, listener)
-            machine.add_gradients(network)
-            norm = _norm(network)
+                value, norm = gradients.of(inputs, targets, before)
             for what, number in (("The loss", value), ("The gradient", norm)):
                 if not torch.isfinite(number):
                     raise Diverged(batch.step, batch.rows, what)
@@ -148,68 +146,4 @@ def updates(  # noqa: PLR0913 — the parts of a step, each of them the caller's
         optimizer.step()
         machine.average_statistics(network)
         last = float(optimizer.param_groups[-1]["lr"])
-        yield Update(batch.step, value.item(), last, norm.item())
-
-
-class _Before:
-    """What a forward pass changes: BatchNorm's statistics and the generators of random numbers."""
-
-    def __init__(self, network: nn.Module) -> None:
-        self.buffers = [buffer.clone() for buffer in network.buffers()]
-        self.random = torch.random.get_rng_state()
-        self.cards = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-
-    @torch.no_grad()
-    def restore(self, network: nn.Module) -> None:
-        """Put it back."""
-        for buffer, value in zip(network.buffers(), self.buffers, strict=True):
-            buffer.copy_(value)
-        torch.random.set_rng_state(self.random)
-        if self.cards:
-            torch.cuda.set_rng_state_all(self.cards)
-
-
-def _gradient(
-    network: nn.Module,
-    inputs: Tensor,
-    targets: Tensor,
-    loss: tuple[Loss, LossSettings, Tensor],
-    part: int,
-    machine: Machine,
-) -> Tensor:
-    """Add the gradient of the mean loss up, ``part`` pictures at a time; return the loss."""
-    function, settings, total = loss
-    value = torch.zeros((), device=inputs.device)
-    for first in range(0, len(inputs), part):
-        some = slice(first, first + part)
-        with machine.autocast():
-            logits = network(inputs[some])
-        share = function(logits, targets[some], settings).sum() / total
-        torch.autograd.backward(share)
-        value += share.detach()
-    return machine.add_up(value)
-
-
-def _norm(network: nn.Module) -> Tensor:
-    """Return the length of the whole gradient, infinite or NaN where any part of it is."""
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    return nn.utils.get_total_norm(gradients)
-
-
-def _halved(part: int, halvings: int, listener: Listener) -> tuple[int, int]:
-    """Return the next smaller part, and how often there was one.
-
-    Raises:
-        FovealError: where it would be one time too many.
-    """
-    if part == 1 or halvings == HALVINGS:
-        raise FovealError(
-            f"Memory runs out even for {part} pictures at once.",
-            hint="Take a smaller --size, a smaller network, or free some memory.",
-        )
-    smaller = (part + 1) // 2
-    listener.say(
-        f"Memory ran out for {part} pictures at once: each batch is now worked off in parts of "
-        f"{smaller}, with the same gradient."
-    )
-    return smaller, halvings + 1
+        yield Update(batch.step, value.item(), last, norm.item(), gradients.micro)

@@ -20,7 +20,8 @@ from torch import Tensor, distributed, nn
 
 from foveal.core.errors import NotThere, OutOfRange
 
-PRECISIONS = ("auto", "float32", "bf16")
+PRECISIONS = ("auto", "float32", "bf16", "fp16")
+_TENSOR_CORES = (7, 0)  # the first cards that are fast in fp16: Volta
 _GROUPS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # what is no tensor goes by Gloo
 PATIENCE = timedelta(minutes=30)  # that ranks wait for each other: the first one may embed a set
 
@@ -43,7 +44,8 @@ class Machine:
         """Compute products in the machine's precision inside the block."""
         if self.precision == "float32":
             return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        kind = torch.bfloat16 if self.precision == "bf16" else torch.float16
+        return torch.autocast(self.device.type, kind)
 
     def place(self, network: nn.Module) -> nn.Module:
         """Move a network to the device, in the layout that convolutions are fastest in."""
@@ -127,8 +129,9 @@ def machine(device: str = "auto", precision: str = "auto") -> Iterator[Machine]:
     Args:
         device: ``auto`` (a CUDA card where there is one), ``cpu``, ``cuda`` or ``cuda:N``. Ranks
             take the card of their number on the host, and cannot be given another.
-        precision: ``auto`` (bf16 on cards that have it, else float32), ``float32``, ``bf16``.
-            bf16 on processors without such units is several times as slow as float32.
+        precision: ``auto`` (on cards bf16, or fp16 where they have no units for that; elsewhere
+            float32), ``float32``, ``bf16``, ``fp16``. On processors without such units the short
+            ones are several times as slow as float32.
 
     Raises:
         NotThere: for a card that this machine, or this torch, does not have.
@@ -175,9 +178,11 @@ def _device(name: str, local_rank: int | None) -> torch.device:
 
 def _precision(name: str, place: torch.device) -> str:
     if name not in PRECISIONS:
-        raise OutOfRange("precision", name, "auto, float32 or bf16")
+        raise OutOfRange("precision", name, "auto, float32, bf16 or fp16")
     if name != "auto":
         return name
-    if place.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+    if place.type == "cpu":
+        return "float32"
+    if torch.cuda.is_bf16_supported(including_emulation=False):
         return "bf16"
-    return "float32"
+    return "fp16" if torch.cuda.get_device_capability(place) >= _TENSOR_CORES else "float32"

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from foveal.train.network.average import Average
 from foveal.train.network.checkpoint_file import State
 from foveal.train.network.random_states import RandomStates, restore_random_states
+from foveal.train.network.scaling import Scaling
 
 LOG_LOSS = "log_loss"  # the score whose least value decides which epoch is kept
 
@@ -36,17 +37,25 @@ class Progress:
         kept: the averaged network's state after the best of them.
         loss_sum: of the steps since the last of them.
         halvings: of the rate, after losses that were no number.
+        micro: pictures that memory was found to hold at once; None: what was asked for.
+        scaling: of the loss, in fp16.
     """
 
     def __init__(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, average: Average
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        average: Average,
+        scaling: Scaling | None = None,
     ) -> None:
         self.network, self.optimizer, self.average = network, optimizer, average
+        self.scaling = scaling
         self.step = 0
         self.epochs: list[Epoch] = []
         self.kept: dict[str, Tensor] = {}
         self.loss_sum = 0.0
         self.halvings = 0
+        self.micro: int | None = None
 
     def judged(self, scores: Mapping[str, float], *, share: float, steps: int) -> Epoch:
         """Return the epoch that ends here, of so many ``steps``; keep it if it is the best."""
@@ -87,6 +96,8 @@ class Progress:
                 "loss_sum": self.loss_sum,
                 "halvings": self.halvings,
                 "average_updates": self.average.updates,
+                "micro": self.micro,
+                "scaling": None if self.scaling is None else vars(self.scaling),
             },
         )
 
@@ -104,7 +115,9 @@ class Progress:
         self.kept = {
             name: value.to(self.average.state[name].device) for name, value in facts["kept"].items()
         }
-        self.halvings = facts["halvings"]
+        self.halvings, self.micro = facts["halvings"], facts["micro"]
+        if facts["scaling"] is not None:
+            self.scaling = Scaling(**facts["scaling"])
 
 
 def _lay_out(optimizer: torch.optim.Optimizer) -> None:

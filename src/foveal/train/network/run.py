@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import torch
@@ -31,6 +31,7 @@ from foveal.train.network.machine import ALONE, Machine
 from foveal.train.network.progress import Epoch, Progress
 from foveal.train.network.random_states import random_states, random_states_left_alone
 from foveal.train.network.same_run import check_same
+from foveal.train.network.scaling import Scaling
 from foveal.train.network.seeding import seed_of
 from foveal.train.network.stopping import SIGNALS, Stop
 
@@ -133,7 +134,12 @@ class _Run:
     ) -> None:
         self.network, self.plan, self.machine = network, plan, machine
         self.checkpoints, self.listener, self.stop, self.tell = checkpoints, listener, stop, tell
-        self.at = Progress(network, plan.optimizer(network), Average(network, decay=plan.average))
+        self.at = Progress(
+            network,
+            plan.optimizer(network),
+            Average(network, decay=plan.average),
+            Scaling() if machine.precision == "fp16" else None,
+        )
         self.saved_s = self.began_s = time.monotonic()
         self.here, self.busy_s = 0, 0.0  # steps of this process, and what they took
 
@@ -152,6 +158,9 @@ class _Run:
             f"The run goes on from step {self.at.step:,} of {self.plan.steps:,}, in epoch "
             f"{self.at.step // self.plan.steps_per_epoch + 1}."
         )
+        if self.machine.leads:
+            for epoch in self.at.epochs:
+                self.tell(epoch)
 
     def go(self) -> None:
         """Train to the end, back to an earlier state where the loss is no number."""
@@ -191,7 +200,8 @@ class _Run:
             loss=plan.loss,
             loss_settings=plan.loss_settings,
             rate=self._rate,
-            settings=plan.step_settings,
+            settings=replace(plan.step_settings, micro=at.micro or plan.step_settings.micro),
+            scaling=at.scaling,
             machine=self.machine,
             stop=self.stop,
             listener=self.listener,
@@ -205,7 +215,7 @@ class _Run:
                 at.average.update(self.network)
                 at.step += 1
                 self.here += 1
-                at.loss_sum += update.loss
+                at.loss_sum, at.micro = at.loss_sum + update.loss, update.micro
                 self.busy_s += time.monotonic() - start
                 self._show(update)
                 due, stopping = self._agreed()

@@ -37,7 +37,7 @@ Rate = Annotated[float | None, option("Peak learning rate of the deepest stage (
 HeadRate = Annotated[float | None, option("… of the classifier (3e-3).", "--head-rate")]
 LayerDecay = Annotated[
     float | None,
-    option("Rate of a stage as a share of the next deeper one's, up to 1.", "--layer-decay"),
+    option("A stage's rate as a share of the next deeper one's (0.75; scratch 1).", "--layer-decay"),
 ]
 WeightDecay = Annotated[float | None, option("Of weights, not biases (0.05).", "--weight-decay")]
 FreezeUntil = Annotated[

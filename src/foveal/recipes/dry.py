@@ -26,14 +26,7 @@ def dry_run(order: FitOrder, listener: Listener) -> Forecast:
     name = order.fit.train.strategy
     if (begin := STRATEGIES.pick(name).begin) is None:
         raise OutOfRange("strategy", name, "one that trains a network, to forecast what it costs")
-    from foveal.recipes.schooling import (
-        expected_of,
-        lesson_of,
-        machine_of,
-        placed,
-        plan_for,
-        within_budget,
-    )
+    from foveal.recipes.schooling import expected_of, machine_of, ready, within_budget
 
     task = Task(
         data=read(order.data, settings=order.read),
@@ -41,11 +34,8 @@ def dry_run(order: FitOrder, listener: Listener) -> Forecast:
         listener=listener,
         clock=Clock(),
     )
-    with machine_of(task) as here:
-        begun = begin(task, here)
-        placed(task, begun, here)
-        lesson = lesson_of(task, begun)
-        with lesson.canvases:
-            if task.settings.train.budget is not None:
-                task = within_budget(task, begun, lesson, here)
-            return expected_of(task, begun, plan_for(task, begun, lesson, here), here)
+    with machine_of(task) as here, ready(task, begin(task, here), here) as (network, whole):
+        if order.fit.train.budget is None:
+            return expected_of(task, network, whole, here)
+        _, plan = within_budget(task, network, whole, here)
+        return expected_of(task, network, plan, here)

@@ -82,51 +82,58 @@ def schooled(task: Task, begun: Begun, here: Machine) -> Fitted:
     """
     from foveal.train.network.run import train
 
-    begun = replace(begun, network=placed(task, begun, here))
-    with task.clock("decoding"):
-        lesson = lesson_of(task, begun)
-    with lesson.canvases:
-        task = within_budget(task, begun, lesson, here)
-        plan = plan_for(task, begun, lesson, here)
+    with ready(task, begun, here) as (learning, whole):
+        task, plan = within_budget(task, learning, whole, here)
         with task.clock("training"), Diary(task, plan) as diary:
             trained = train(
-                begun.network,
+                learning,
                 plan,
                 machine=here,
                 checkpoints=diary.checkpoints,
                 listener=task.listener,
                 tell=diary.tell,
             )
+    begun.network.eval()  # where only a part of it was trained, by that part's name
     with task.clock("graph"):
         return _fitted(task, begun, trained, here)
 
 
-def placed(task: Task, begun: Begun, here: Machine) -> Network:
-    """Return the network on its device, frozen as asked for."""
+@contextmanager
+def ready(task: Task, begun: Begun, here: Machine) -> Iterator[tuple[Network, Plan]]:
+    """Yield what is to be trained, and how; inside the block its pictures are there.
+
+    That is the network on its device, or, where stages are frozen, what lies above them, fed
+    with what they answered once.
+    """
     from foveal.train.network.freezing import freeze_until
-
-    network = here.place(begun.network)
-    if (stage := task.settings.train.freeze_until) is not None:
-        freeze_until(network, stage)
-    return network
-
-
-def plan_for(task: Task, begun: Begun, lesson: Lesson, here: Machine) -> Plan:
-    """Return the plan of the training that the settings ask for."""
+    from foveal.train.network.frozen_once import frozen_once
     from foveal.train.network.planning import plan_of
 
-    return plan_of(
+    wanted, seed = task.settings.train, task.settings.prepare.seed
+    network = here.place(begun.network)
+    if wanted.freeze_until is not None:
+        freeze_until(network, wanted.freeze_until)
+    with task.clock("decoding"):
+        lesson = lesson_of(task, begun)
+    plan = plan_of(
         lesson,
-        task.settings.train,
-        seed=task.settings.prepare.seed,
+        wanted,
+        seed=seed,
         balanced=task.settings.probe.class_weights == "balanced",
         machine=here,
         listener=task.listener,
         facts=facts_of(task, begun),
     )
+    with (
+        lesson.canvases,
+        frozen_once(
+            network, plan, lesson, wanted, seed=seed, machine=here, listener=task.listener
+        ) as (learning, shorter),
+    ):
+        yield learning, shorter
 
 
-def within_budget(task: Task, begun: Begun, lesson: Lesson, here: Machine) -> Task:
+def within_budget(task: Task, network: Network, plan: Plan, here: Machine) -> tuple[Task, Plan]:
     """Say what the training will cost, and return it with as many epochs as its budget allows.
 
     A training that goes on keeps the epochs it was begun with.
@@ -135,36 +142,33 @@ def within_budget(task: Task, begun: Begun, lesson: Lesson, here: Machine) -> Ta
         OutOfRange: for a budget that is none, or too small for one epoch.
     """
     from foveal.train.network.forecast import epochs_within
+    from foveal.train.network.planning import shortened
 
     wanted = task.settings.train
     if task.workplace is not None and task.workplace.checkpoints.exists():
-        return task
-    plan = plan_for(task, begun, lesson, here)
-    expected = expected_of(task, begun, plan, here)
-    epochs = wanted.epochs
+        return task, plan
+    expected = expected_of(task, network, plan, here)
+    fits = wanted.epochs
     if wanted.budget is not None:
-        fits = epochs_within(expected, parse_duration(wanted.budget), plan)
-        if fits < epochs:
-            task.listener.say(
-                f"{fits} of {epochs} epochs fit into the budget of {wanted.budget}: "
-                f"{expected.sentence()}"
-            )
-            epochs = fits
-    if epochs == wanted.epochs:
-        task.listener.say(expected.sentence())
-    train = replace(wanted, epochs=epochs, budget=None)
+        fits = min(fits, epochs_within(expected, parse_duration(wanted.budget), plan))
+    task.listener.say(expected.sentence())
+    if fits < wanted.epochs:
+        task.listener.say(f"{fits} of them fit into the budget of {wanted.budget}.")
+    train = replace(wanted, epochs=fits, budget=None)
     if task.workplace is not None and here.leads:
         task.workplace.amend_training(to_mapping(train))
-    return task.with_settings(replace(task.settings, train=train))
+    shorter = task.with_settings(replace(task.settings, train=train))
+    facts = {**plan.facts, "settings": _settings(shorter)}
+    return shorter, shortened(plan, train, facts=facts)
 
 
-def expected_of(task: Task, begun: Begun, plan: Plan, here: Machine) -> Forecast:
+def expected_of(task: Task, network: Network, plan: Plan, here: Machine) -> Forecast:
     """Return what the training will cost, measured on a few of its steps."""
     from foveal.train.network.forecast import forecast
 
     with task.clock("measuring"):
         steps = min(MEASURED, max(plan.steps // 20, 4))
-        return forecast(begun.network, plan, machine=here, steps=steps, listener=task.listener)
+        return forecast(network, plan, machine=here, steps=steps, listener=task.listener)
 
 
 def lesson_of(task: Task, begun: Begun) -> Lesson:
@@ -212,14 +216,18 @@ def score(logits_MK: NDArray[np.float32], labels_M: NDArray[np.int64]) -> Mappin
 
 def facts_of(task: Task, begun: Begun) -> dict[str, Any]:
     """Return what a resumed run must have in common with the one that was cut off."""
-    settings = to_mapping(task.settings)
-    settings["train"] = {k: v for k, v in settings["train"].items() if k not in _NOT_THE_RUN}
     return {
-        "settings": settings,
+        "settings": _settings(task),
         "data": hashlib.sha256(parts.to_text(dict(begun.rows.prepared.parts))).hexdigest(),
         "classes": list(begun.rows.prepared.manifest.classes),
         "backbone": begun.spec.fingerprint,
     }
+
+
+def _settings(task: Task) -> dict[str, Any]:
+    settings = to_mapping(task.settings)
+    settings["train"] = {k: v for k, v in settings["train"].items() if k not in _NOT_THE_RUN}
+    return settings
 
 
 def _fitted(task: Task, begun: Begun, trained: Trained, here: Machine) -> Fitted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, cast
 
@@ -110,7 +110,7 @@ def plan_of(
                 network,
                 rate=settings.rate,
                 head_rate=settings.head_rate,
-                layer_decay=settings.layer_decay,
+                layer_decay=settings.decay_by_layer,
                 weight_decay=settings.weight_decay,
             )
         )
@@ -126,7 +126,7 @@ def plan_of(
         loss_settings=LossSettings(
             smoothing=settings.smoothing, weights_K=_weights(lesson) if balanced else None
         ),
-        rate=partial(warmup_cosine, total=total, warmup=int(settings.warmup * total)),
+        rate=_rate(settings, total),
         judge=lambda network: lesson.score(
             logits_of(network, lesson.val_pixels, inputs), lesson.val_labels_M
         ),
@@ -150,6 +150,16 @@ def feed_settings_of(settings: TrainSettings, *, seed: int, machine: Machine) ->
         ranks=machine.ranks,
         workers=settings.workers,
     )
+
+
+def shortened(plan: Plan, settings: TrainSettings, *, facts: Mapping[str, Any]) -> Plan:
+    """Return a plan of fewer epochs, those of ``settings``: its rate ends with it."""
+    total = plan.steps_per_epoch * settings.epochs
+    return replace(plan, steps=total, rate=_rate(settings, total), facts=facts)
+
+
+def _rate(settings: TrainSettings, total: int) -> Callable[[int], float]:
+    return partial(warmup_cosine, total=total, warmup=int(settings.warmup * total))
 
 
 def _weights(lesson: Lesson) -> torch.Tensor:

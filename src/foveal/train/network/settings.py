@@ -36,7 +36,7 @@ class TrainSettings:
     batch: int = 32  # pictures an update, over all ranks
     rate: float = 5e-4  # peak learning rate of the deepest stage
     head_rate: float = 3e-3  # of the classifier
-    layer_decay: float = 0.75  # rate of a stage as a share of the next deeper one's, in (0, 1]
+    layer_decay: float | None = None  # a stage's rate as a share of the next deeper one's, (0, 1]
     freeze_until: str | None = None  # stage up to which, inclusive, nothing is learnt
     policy: str = "light"  # of augmentation: a name of ``foveal augment --help``
     optimizer: str = "adamw"  # or sgd
@@ -56,6 +56,19 @@ class TrainSettings:
     compile: bool = False  # let torch.compile make steps faster; it takes a minute first
     budget: str | None = None  # wall time for the training, such as 10m; None: any
     track: str = ""  # where else scores are written: tensorboard, mlflow, or both
+
+    @property
+    def decay_by_layer(self) -> float:
+        """The layer decay; where none was said, what knows nothing yet learns alike everywhere.
+
+        >>> TrainSettings(strategy="finetune").decay_by_layer
+        0.75
+        >>> TrainSettings(strategy="scratch").decay_by_layer
+        1.0
+        """
+        if self.layer_decay is not None:
+            return self.layer_decay
+        return 1.0 if self.strategy == "scratch" else 0.75
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""

@@ -175,7 +175,7 @@ class TestNumbers:
         assert {each.weight for each in report.judgement.said} >= {"note", "fact"}
         for label in ("Accuracy (top-1)", "ROC-AUC", "Log loss", "Calibration error"):
             assert label in text
-        for words in ("Always the commonest class", "Promised by cross-validation"):
+        for words in ("Always the commonest class", "Promised by the fit"):
             assert words in text
         assert "Top5" not in text, "with two classes it has no number"
 

@@ -78,7 +78,7 @@ def test_a_baseline_is_better_worse_or_not_to_be_told() -> None:
 def test_a_promise_is_held_against_the_test(name: str, promised: float, verdict: str) -> None:
     text = said(predictions(nine_of_ten(300)), promised={name: Interval(promised)})
     assert verdict in text
-    assert "Cross-validation promised" in text
+    assert "The fit promised" in text
 
 
 def test_a_promise_of_an_unknown_number_is_passed_over() -> None:

@@ -160,7 +160,7 @@ class _Rival:
 
 
 def _rivals(report: Report) -> Iterator[_Rival]:
-    """Yield this model, the baselines, and what cross-validation had promised."""
+    """Yield this model, the baselines, and what the fit had promised."""
     judged = report.judgement
 
     def rival(label: str, kind: str, interval: Interval) -> _Rival:
@@ -169,7 +169,7 @@ def _rivals(report: Report) -> Iterator[_Rival]:
     top1 = judged.metrics["top1"]
     yield rival(f"This model ({plain(report.model.backbone, 40)})", "us", top1)
     if "top1" in judged.promised:
-        yield rival("Promised by cross-validation", "hope", judged.promised["top1"])
+        yield rival("Promised by the fit", "hope", judged.promised["top1"])
     for baseline in judged.baselines:
         label = BASELINES.get(baseline.name, plain(baseline.name, 60))
         yield rival(label, "them", baseline.metrics["top1"])

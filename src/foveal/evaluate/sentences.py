@@ -80,7 +80,7 @@ def _promises(judgement: Judgement) -> Iterator[Sentence]:
             continue
         per_cent = meaning(name).in_percent
         numbers = (
-            f"Cross-validation promised {_title(name)} of "
+            f"The fit promised {_title(name)} of "
             f"{number(promised.value, in_percent=per_cent)}, "
             f"the test gives {number(found.value, in_percent=per_cent)}"
         )

@@ -170,6 +170,18 @@ def test_a_fit_that_was_cut_off_is_not_overwritten_unasked(
     assert Workplace.of(out).checkpoints.is_dir()
 
 
+def test_a_fit_that_failed_before_anything_was_learnt_leaves_nothing(
+    hard: Path, trainable: Path, tmp_path: Path, cli: Callable
+) -> None:
+    words = ["--strategy", "finetune", "--backbone", trainable, "--layer-decay"]
+    said = cli("fit", hard, "-o", tmp_path / "model", *words, "0.5", "--freeze-until", "stage9")
+    assert said.code == 2
+    assert "No stage of this" in said.err
+    assert list(tmp_path.iterdir()) == []
+    other = cli("fit", hard, "-o", tmp_path / "model", *words, "2")
+    assert other.err == "foveal: --layer-decay 2.0 cannot work. Expected a share in (0, 1].\n"
+
+
 def test_there_is_nothing_to_resume_where_nothing_was_begun(tmp_path: Path, cli: Callable) -> None:
     said = cli("fit", "-o", tmp_path / "model", "--resume")
     assert said.code == 2

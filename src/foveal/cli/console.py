@@ -26,6 +26,10 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No words or progress
 _FLAG = {
     **{f"{what}_column": f"{what}-column" for what in ("path", "label", "group", "part")},
     **{f"group_{what}": f"group-{what}" for what in ("pattern", "level", "scope")},
+    "head_rate": "head-rate",
+    **{f"{what}_decay": f"{what}-decay" for what in ("layer", "weight")},
+    "freeze_until": "freeze-until",
+    "val_share": "val-share",
     "test_share": "test-share",
     "max_broken": "max-broken",
     "class_weights": "class-weights",

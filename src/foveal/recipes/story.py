@@ -265,7 +265,12 @@ def fit_and_save(
     trains = order.fit.train.strategy != TrainSettings().strategy
     if leads and trains:
         workplace.begin(order.to_mapping())
-    model = fit_order(order, listener, workplace if trains else None)
+    try:
+        model = fit_order(order, listener, workplace if trains else None)
+    except BaseException:
+        if leads and not workplace.worth_keeping:
+            workplace.remove()
+        raise
     if leads:
         model.save(out, overwrite=overwrite)
         workplace.remove()

@@ -73,15 +73,18 @@ class Workplace:
             )
         return read_json(path.read_bytes(), where=str(path))
 
+    @property
+    def worth_keeping(self) -> bool:
+        """Whether anything was learnt here: a fit that failed before has nothing to resume."""
+        return self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
+
     def check_free(self, *, overwrite: bool) -> None:
         """Refuse to begin where another training was cut off; with ``overwrite``, remove that.
 
         Raises:
             AlreadyThere: saying what to do.
         """
-        if not self.folder.exists():
-            return
-        if not overwrite:
+        if self.worth_keeping and not overwrite:
             raise AlreadyThere(
                 f"{self.folder} holds a training that was cut off.",
                 hint="Go on with it by --resume, or begin anew by --overwrite.",

@@ -222,5 +222,7 @@ def test_the_settings_of_a_training_are_in_its_run_and_can_be_repeated(
     )
     run = json.loads((tmp_path / "model.run" / "run.json").read_text())
     assert run["settings"]["fit"]["train"]["epochs"] == 1
+    lines = (tmp_path / "model.run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == run["course"]["epochs"]
     again = FitOrder.from_options(None, tmp_path / "model.run", {})
     assert again.fit.train.strategy == "finetune"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +20,8 @@ from foveal.core.settings import read_json, to_json
 RUN = "run.json"
 REPORT = "report.html"
 NUMBERS = "test.json"
-OWN = frozenset({RUN, REPORT, NUMBERS})  # what a run's folder may hold
+METRICS = "metrics.jsonl"
+OWN = frozenset({RUN, REPORT, NUMBERS, METRICS})  # what a run's folder may hold
 PACKAGES = ("foveal", "numpy", "pillow", "onnxruntime", "onnx", "polars", "torch", "timm")
 
 
@@ -98,11 +100,25 @@ def check_run_folder(folder: Path, *, overwrite: bool) -> None:
 
 
 def write_run(folder: Path, facts: Mapping[str, Any]) -> Path:
-    """Write ``run.json``: complete settings, versions, times, command; what no bundle holds."""
+    """Write ``run.json``: complete settings, versions, times, command; what no bundle holds.
+
+    Of a training, the epochs also stand in ``metrics.jsonl``, a line each.
+    """
     path = folder / RUN
+    if course := facts.get("course"):
+        write_file(folder / METRICS, to_lines(course["epochs"]))
     finished = datetime.now(UTC).isoformat(timespec="seconds")
     write_file(path, to_json({"finished": finished, **facts}))
     return path
+
+
+def to_lines(epochs: Iterable[Mapping[str, Any]]) -> bytes:
+    r"""Return epochs as JSON, a line each.
+
+    >>> to_lines([{"number": 1}, {"number": 2}])
+    b'{"number": 1}\n{"number": 2}\n'
+    """
+    return "".join(json.dumps(epoch, allow_nan=False) + "\n" for epoch in epochs).encode()
 
 
 def read_run(path: Path) -> dict[str, Any]:

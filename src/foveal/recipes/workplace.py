@@ -10,7 +10,6 @@ It lies beside the model that is to be, and goes when that is there: so whatever
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,8 +19,9 @@ from typing import Any
 from foveal.core.errors import AlreadyThere, NotThere
 from foveal.core.files import write_file
 from foveal.core.settings import read_json, to_json
+from foveal.recipes.clock import METRICS, to_lines
 
-SETTINGS, CHECKPOINTS, METRICS = "settings.json", "checkpoints", "metrics.jsonl"
+SETTINGS, CHECKPOINTS = "settings.json", "checkpoints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,7 @@ class Workplace:
 
     def write_metrics(self, epochs: Iterable[Mapping[str, Any]]) -> None:
         """Write all epochs so far: whole, so that a resumed run leaves no line twice."""
-        lines = [json.dumps(epoch, allow_nan=False) + "\n" for epoch in epochs]
-        write_file(self.metrics, "".join(lines).encode())
+        write_file(self.metrics, to_lines(epochs))
 
     def remove(self) -> None:
         """Remove all of it."""

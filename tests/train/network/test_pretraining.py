@@ -15,6 +15,7 @@ from foveal.backbone.running import OnnxBackbone
 from foveal.backbone.spec import LAST, LOGITS
 from foveal.backbone.torch_weights import to_bytes
 from foveal.core.errors import BadWeights, OutOfRange, UnknownName
+from foveal.train.network import pretraining
 from foveal.train.network.canvas import Canvases
 from foveal.train.network.machine import ALONE, Machine
 from foveal.train.network.pretrain_settings import PretrainSettings
@@ -118,6 +119,21 @@ def test_the_parts_of_two_ranks_are_the_batch_of_one() -> None:
         assert torch.equal(torch.cat([t for _, t in both]), targets)
         if number == 5:
             break
+
+
+def test_pictures_held_on_a_card_are_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    lesson = course()
+    usual = [made.pixels for made in plan(lesson).batches(0)]
+    whole = torch.tensor(lesson.canvases.pixels)  # what a card would hold
+    monkeypatch.setattr(pretraining, "on_card", lambda *_: whole)
+    held = plan(replace(lesson, canvases=_rows_of(whole)))
+    for one, other in zip(usual, held.batches(0), strict=True):
+        assert torch.equal(one, other.pixels)
+
+
+def _rows_of(whole: torch.Tensor) -> Canvases:
+    """Canvases whose own pixels are all black."""
+    return Canvases(np.zeros(tuple(whole.shape), np.uint8), np.arange(len(whole)) * 3)
 
 
 def test_chance_is_a_function_of_the_seed() -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 Score = Callable[[NDArray[np.float32], NDArray[np.int64]], Mapping[str, float]]
 _JUDGED = 125  # pictures at a time
+SHARE = 0.5  # of a card's free memory that pictures may take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -109,11 +110,12 @@ def plan_of(
         )
     per_epoch = steps_per_epoch(len(course.canvases), batch=settings.batch)
     total = per_epoch * settings.epochs
+    held = on_card(course.canvases, machine)
     return Plan(
         steps=total,
         steps_per_epoch=per_epoch,
         batch=settings.batch,
-        batches=partial(_batches, course, settings, machine, total),
+        batches=partial(_batches, course, held, settings, machine, total),
         prepare=partial(_prepared, course, settings, machine),
         optimizer=lambda network: make_optimizer(_groups(network, settings)),
         loss=loss,
@@ -138,7 +140,7 @@ def answers(
     found = []
     with torch.inference_mode(), machine.autocast():
         for first in range(0, len(course.val), _JUDGED):
-            pixels = course.val.pixels[first : first + _JUDGED]
+            pixels = torch.tensor(course.val.pixels[first : first + _JUDGED]).permute(0, 3, 1, 2)
             planes = _planes(pixels, preprocess, machine)
             size = (preprocess.size_px, preprocess.size_px)
             seen = interpolate(planes, size, mode="bicubic", antialias=True)
@@ -168,8 +170,26 @@ def at_sizes(
     return found
 
 
+def on_card(canvases: Canvases, machine: Machine) -> Tensor | None:
+    """Return the pictures (n, S, S, 3) on the card, where there is one with room for them.
+
+    Then no picture crosses over twice. Half of the memory that is free is left to the network.
+    """
+    if machine.device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(machine.device)
+    if canvases.pixels.nbytes > SHARE * free:
+        return None
+    return torch.tensor(canvases.pixels, device=machine.device)
+
+
 def _batches(
-    course: Course, settings: PretrainSettings, machine: Machine, steps: int, first_step: int
+    course: Course,
+    held: Tensor | None,
+    settings: PretrainSettings,
+    machine: Machine,
+    steps: int,
+    first_step: int,
 ) -> Iterator[Batch]:
     """Yield this rank's part of each batch, canvases as they are: augmenting is done in one go."""
     per_epoch = steps_per_epoch(len(course.canvases), batch=settings.batch)
@@ -182,11 +202,16 @@ def _batches(
                 order_n, batch=settings.batch, rank=machine.rank, ranks=machine.ranks
             )
         numbers_B = parts[step % per_epoch]
+        pixels = (
+            torch.from_numpy(course.canvases.pixels[numbers_B])
+            if held is None
+            else held[torch.from_numpy(numbers_B).to(held.device)]
+        )
         yield Batch(
             step,
             epoch,
             torch.from_numpy(course.canvases.rows[numbers_B]),
-            torch.from_numpy(course.canvases.pixels[numbers_B]).permute(0, 3, 1, 2),
+            pixels.permute(0, 3, 1, 2),
             torch.from_numpy(course.labels_n[numbers_B]),
         )
 
@@ -199,8 +224,7 @@ def _prepared(
     own = slice(machine.rank * part, (machine.rank + 1) * part)
     crops = Crops(area=(settings.least_area, 1.0), mirror=settings.mirror)
     places = crops.places(settings.batch, seed=settings.seed, step=batch.step)[own]
-    pixels = batch.pixels.permute(0, 2, 3, 1).numpy()
-    planes = _planes(pixels, settings.preprocess, machine)
+    planes = _planes(batch.pixels, settings.preprocess, machine)
     seen = shown(planes, places, size_px=settings.size_in(batch.epoch))
     labels = batch.labels.to(machine.device)
     if course.seen_nD is None:
@@ -210,9 +234,9 @@ def _prepared(
     return seen, targets_of(labels, features, course.classes)
 
 
-def _planes(pixels: NDArray[np.uint8], preprocess: Preprocess, machine: Machine) -> Tensor:
-    """Return pixels (B, S, S, 3) as normalised float planes on the device."""
-    planes = torch.tensor(pixels, device=machine.device).permute(0, 3, 1, 2).float()
+def _planes(pixels: Tensor, preprocess: Preprocess, machine: Machine) -> Tensor:
+    """Return pixels (B, 3, S, S) as normalised float planes on the device."""
+    planes = pixels.to(machine.device, non_blocking=True).float()
     mean = torch.tensor(preprocess.mean, device=planes.device).view(1, 3, 1, 1) * 255
     std = torch.tensor(preprocess.std, device=planes.device).view(1, 3, 1, 1) * 255
     return planes.sub_(mean).div_(std)

@@ -40,6 +40,11 @@ VERBS = {
     "augment": SAYING | WRITING
     | {"--policy", "--pictures", "--variants", "--size", "--shape", "--seed",
        "--reader", "--path-column", "--label-column", "--part-column", "--root"},
+    "lr": READING | NETWORK | SAYING | WRITING
+    | TRAINING - {"--epochs", "--patience", "--budget", "--average", "--warmup", "--compile",
+                  "--track"}
+    | {"--backbone", "--class-weights", "--test-share", "--seed", "--settings", "--strategy",
+       "--steps"},
     "pretrain": SAYING | WRITING
     | {"--val", "--arch", "--model-arg", "--epochs", "--sizes", "--canvas", "--batch", "--rate",
        "--optimizer", "--weight-decay", "--smoothing", "--average", "--warmup", "--least-area",
@@ -95,6 +100,8 @@ def foveal_says(*words: str) -> tuple[int, str]:
         (["test", "nowhere", "photos"], "There is no model at nowhere."),
         (["predict", "nowhere", "x.jpg"], "There is no model at nowhere."),
         (["augment", ".", "-o", "s.png", "--policy", "flop"], "Did you mean 'flip'?"),
+        (["lr", "nowhere", "--steps", "9"], "steps = 9 cannot work. Expected at least 10."),
+        (["lr", "nowhere", "-o", "lr.png"], "Expected a file name that ends in .svg."),
         (["predict", "nowhere", "x.jpg", "--top", "0"], "--top = 0 cannot work."),
     ],
 )

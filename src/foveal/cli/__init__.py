@@ -18,6 +18,7 @@ from foveal.cli.console import in_flags, plain
 from foveal.cli.demo import demo
 from foveal.cli.doctor import doctor
 from foveal.cli.fit import fit
+from foveal.cli.lr import lr
 from foveal.cli.predict import predict
 from foveal.cli.pretrain import pretrain
 from foveal.cli.test import judge
@@ -39,6 +40,7 @@ app.command("test")(judge)
 app.command("predict")(predict)
 app.command("import")(bring)
 app.command("augment")(augment)
+app.command("lr")(lr)
 app.command("pretrain")(pretrain)
 app.command("demo")(demo)
 app.command("doctor")(doctor)

@@ -18,7 +18,7 @@ from foveal.core.listener import SILENT, Listener
 from foveal.train.network.feed import Batch
 from foveal.train.network.loop import Diverged, updates
 from foveal.train.network.machine import ALONE, Machine
-from foveal.train.network.random_states import random_states, restore_random_states
+from foveal.train.network.random_states import random_states_left_alone
 from foveal.train.network.run import Batches, Plan
 from foveal.train.network.seeding import seed_of
 
@@ -94,14 +94,11 @@ def rate_range(
         raise OutOfRange("steps", steps, "at least 2")
     if not 0 < lowest < highest < math.inf:
         raise OutOfRange("lowest", lowest, f"more than 0 and less than highest = {highest:g}")
-    before = random_states()
-    try:
+    with random_states_left_alone():
         torch.manual_seed(seed_of("range", plan.seed, machine.rank) % 2**63)
         points, too_high = _tried(
             deepcopy(network), plan, machine, np.geomspace(lowest, highest, steps), listener
         )
-    finally:
-        restore_random_states(before)
     steepest, tenth = suggested(points)
     return RateRange(points=points, too_high=too_high, steepest=steepest, tenth=tenth)
 

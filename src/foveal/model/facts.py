@@ -92,6 +92,7 @@ class Training:
     optimizer: str | None = None
     batch: int | None = None  # pictures of one update
     size_px: int | None = None  # side of the pictures that were trained on
+    precision: str | None = None  # of the products: float32, bf16, fp16
     frozen_until: str | None = None  # the deepest stage that was not trained
     val_images: int | None = None  # pictures that chose the epoch
 

@@ -34,8 +34,11 @@ def dry_run(order: FitOrder, listener: Listener) -> Forecast:
         listener=listener,
         clock=Clock(),
     )
-    with machine_of(task) as here, ready(task, begin(task, here), here) as (network, whole):
-        if order.fit.train.budget is None:
-            return expected_of(task, network, whole, here)
-        _, plan = within_budget(task, network, whole, here)
-        return expected_of(task, network, plan, here)
+    with machine_of(task) as machine:
+        begun = begin(task, machine)
+        here = machine.suited_to(begun.network)
+        with ready(task, begun, here) as (network, whole):
+            if order.fit.train.budget is None:
+                return expected_of(task, network, whole, here)
+            _, plan = within_budget(task, network, whole, here)
+            return expected_of(task, network, plan, here)

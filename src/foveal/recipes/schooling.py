@@ -78,10 +78,11 @@ def schooled(task: Task, begun: Begun, here: Machine) -> Fitted:
     Args:
         task: settings, and where the state is kept.
         begun: the network.
-        here: of this process.
+        here: of this process; in the precision that suits the network, where none was named.
     """
     from foveal.train.network.run import train
 
+    here = here.suited_to(begun.network)
     with ready(task, begun, here) as (learning, whole):
         task, plan = within_budget(task, learning, whole, here)
         with task.clock("training"), Diary(task, plan) as diary:
@@ -122,7 +123,7 @@ def ready(task: Task, begun: Begun, here: Machine) -> Iterator[tuple[Network, Pl
         balanced=task.settings.probe.class_weights == "balanced",
         machine=here,
         listener=task.listener,
-        facts=facts_of(task, begun),
+        facts=facts_of(task, begun, here),
     )
     with (
         lesson.canvases,
@@ -214,13 +215,14 @@ def score(logits_MK: NDArray[np.float32], labels_M: NDArray[np.int64]) -> Mappin
     }
 
 
-def facts_of(task: Task, begun: Begun) -> dict[str, Any]:
+def facts_of(task: Task, begun: Begun, here: Machine) -> dict[str, Any]:
     """Return what a resumed run must have in common with the one that was cut off."""
     return {
         "settings": _settings(task),
         "data": hashlib.sha256(parts.to_text(dict(begun.rows.prepared.parts))).hexdigest(),
         "classes": list(begun.rows.prepared.manifest.classes),
         "backbone": begun.spec.fingerprint,
+        "precision": here.precision,
     }
 
 
@@ -259,7 +261,7 @@ def _fitted(task: Task, begun: Begun, trained: Trained, here: Machine) -> Fitted
     with task.clock("promise"):
         promise = promise_of(held_out(rows, val, softmax(logits_MK / cool)), HOW)
     files = _files(rows)
-    training = _training(task, begun, trained)
+    training = _training(task, begun, trained, here)
     return Fitted(
         classifier=classifier,
         prepared=rows.prepared,
@@ -274,7 +276,7 @@ def _fitted(task: Task, begun: Begun, trained: Trained, here: Machine) -> Fitted
     )
 
 
-def _training(task: Task, begun: Begun, trained: Trained) -> dict[str, Any]:
+def _training(task: Task, begun: Begun, trained: Trained, here: Machine) -> dict[str, Any]:
     """Return what the card says of the training; no times are in it."""
     wanted = task.settings.train
     facts = {
@@ -284,6 +286,7 @@ def _training(task: Task, begun: Begun, trained: Trained) -> dict[str, Any]:
         "policy": wanted.policy,
         "optimizer": wanted.optimizer,
         "batch": wanted.batch,
+        "precision": here.precision,
         "size_px": begun.spec.preprocess.size_px,
         "frozen_until": wanted.freeze_until,
         "val_images": len(begun.rows.pairs[0][1]),

@@ -154,3 +154,19 @@ def test_alone_there_is_nobody_to_exchange_anything_with() -> None:
     assert ALONE.add_up(torch.ones(2)).tolist() == [1, 1]
     with ALONE.leader_first():
         pass
+
+
+def test_where_no_precision_was_named_dense_networks_take_bf16_if_the_processor_has_units(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dense = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(8, 2))
+    grouped = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    with machine("cpu") as free, machine("cpu", "float32") as named:
+        assert free.precision == "float32"
+        assert free.suited_to(dense).precision == "bf16"
+        assert free.suited_to(grouped).precision == "float32"
+        assert named.suited_to(dense).precision == "float32"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False})
+    with machine("cpu") as without:
+        assert without.suited_to(dense).precision == "float32"

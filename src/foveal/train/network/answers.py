@@ -36,7 +36,7 @@ def _answers(
     function: Callable[[Tensor], Tensor], pixels: Pixels, inputs: Inputs
 ) -> NDArray[np.float32]:
     found = []
-    with torch.inference_mode(), inputs.machine.autocast():
+    with torch.inference_mode():  # in float32, as the model will answer
         for first in range(0, len(pixels), _BATCH):
             some = torch.from_numpy(pixels[first : first + _BATCH].copy()).permute(0, 3, 1, 2)
             found.append(function(inputs.planes(some)).float().cpu().numpy())

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -34,6 +34,7 @@ class Machine:
     precision: str = "float32"  # of the products; sums, weights and losses stay float32
     rank: int = 0
     ranks: int = 1
+    free: bool = False  # whether the precision may be changed to suit a network
 
     @property
     def leads(self) -> bool:
@@ -46,6 +47,19 @@ class Machine:
             return nullcontext()
         kind = torch.bfloat16 if self.precision == "bf16" else torch.float16
         return torch.autocast(self.device.type, kind)
+
+    def suited_to(self, network: nn.Module) -> Machine:
+        """Return the machine in the precision that pays for a network, where none was named.
+
+        On processors with bfloat16 units a training step of ResNet-18 takes half as long in
+        bf16, one of MobileNetV2 longer than in float32: its depthwise convolutions have no fast
+        kernel. So bf16 it is where no convolution is grouped; the rule knows no clock, and a run
+        that goes on comes to the same.
+        """
+        grouped = any(isinstance(m, nn.Conv2d) and m.groups > 1 for m in network.modules())
+        if not self.free or grouped or not _has_bf16_units():
+            return self
+        return replace(self, precision="bf16")
 
     def place(self, network: nn.Module) -> nn.Module:
         """Move a network to the device, in the layout that convolutions are fastest in."""
@@ -139,7 +153,8 @@ def machine(device: str = "auto", precision: str = "auto") -> Iterator[Machine]:
     """
     ranks, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     place = _device(device, int(os.environ.get("LOCAL_RANK", "0")) if ranks > 1 else None)
-    found = Machine(place, _precision(precision, place), rank, ranks)
+    free = precision == "auto" and place.type == "cpu"
+    found = Machine(place, _precision(precision, place), rank, ranks, free)
     if ranks == 1:
         yield found
         return
@@ -174,6 +189,12 @@ def _device(name: str, local_rank: int | None) -> torch.device:
             hint="Leave device out, or say cpu.",
         )
     return torch.device("cuda", number)
+
+
+def _has_bf16_units() -> bool:
+    """Return whether this processor multiplies bfloat16 numbers itself; without, they are slow."""
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 def _precision(name: str, place: torch.device) -> str:

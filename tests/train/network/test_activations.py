@@ -172,6 +172,11 @@ def test_order_sampling_and_ranks_are_the_feeds(
 ) -> None:
     settings = FeedSettings(**{"batch": 8, "seed": 5, **more})
     kept = kept_of(cut, canvases, settings=settings)
+    alone = kept_of(cut, canvases, settings=FeedSettings(batch=settings.batch, seed=settings.seed))
+    for view in (0, 1):  # all pictures, whichever are drawn later
+        np.testing.assert_allclose(
+            kept.of(np.arange(N), view=view), alone.of(np.arange(N), view=view), rtol=1e-2
+        )
     got = activation_feed(kept, LABELS, settings, steps=7)
     for one, other in zip(got, pixels_of(canvases, settings, 7), strict=True):
         assert torch.equal(one.rows, other.rows)

@@ -172,8 +172,7 @@ def test_a_cut_leaves_the_network_as_it_was() -> None:
     modes = [module.training for module in network.modules()]
     learning = [parameter.requires_grad for parameter in network.parameters()]
     state = copy.deepcopy(network.state_dict())
-    with torch.no_grad():  # whatever the caller is in the midst of
-        split(network, "stage1", size_px=SIZE_PX)
+    split(network, "stage1", size_px=SIZE_PX)
     assert [module.training for module in network.modules()] == modes
     assert [parameter.requires_grad for parameter in network.parameters()] == learning
     for name, value in network.state_dict().items():
@@ -281,7 +280,10 @@ def test_a_network_of_ones_own_can_be_cut_too(forward: Callable[[Any, Tensor], T
 def test_a_network_that_does_not_allow_it_is_refused_with_the_reason(
     forward: Callable[[Any, Tensor], Tensor], why: str
 ) -> None:
-    with pytest.raises(CannotSplit, match=f"Net cannot be cut behind stage2: {why}. Its frozen"):
+    with (
+        torch.no_grad(),  # whatever the caller is in the midst of
+        pytest.raises(CannotSplit, match=f"Net cannot be cut behind stage2: {why}. Its frozen"),
+    ):
         split(Net(forward), "stage2", size_px=SIZE_PX)
 
 

@@ -37,7 +37,9 @@ Rate = Annotated[float | None, option("Peak learning rate of the deepest stage (
 HeadRate = Annotated[float | None, option("… of the classifier (3e-3).", "--head-rate")]
 LayerDecay = Annotated[
     float | None,
-    option("A stage's rate as a share of the next deeper one's (0.75; scratch 1).", "--layer-decay"),
+    option(
+        "A stage's rate as a share of the next deeper one's (0.75; scratch 1).", "--layer-decay"
+    ),
 ]
 WeightDecay = Annotated[float | None, option("Of weights, not biases (0.05).", "--weight-decay")]
 FreezeUntil = Annotated[
@@ -54,7 +56,7 @@ Warmup = Annotated[float | None, option("Share of the steps in which rates rise.
 
 # On what machine
 Device = Annotated[str | None, option("auto, cpu, cuda or cuda:N.", "--device")]
-Precision = Annotated[str | None, option("auto, float32 or bf16.", "--precision")]
+Precision = Annotated[str | None, option("auto, float32, bf16 or fp16.", "--precision")]
 Workers = Annotated[
     int | None, option("Processes that augment beside the network (0).", "--workers")
 ]

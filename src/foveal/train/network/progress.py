@@ -115,8 +115,9 @@ class Progress:
         self.kept = {
             name: value.to(self.average.state[name].device) for name, value in facts["kept"].items()
         }
-        self.halvings, self.micro = facts["halvings"], facts["micro"]
-        if facts["scaling"] is not None:
+        # Checkpoints from before these two were saved have none: they are of float32, in one part.
+        self.halvings, self.micro = facts["halvings"], facts.get("micro")
+        if facts.get("scaling") is not None:
             self.scaling = Scaling(**facts["scaling"])
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +48,11 @@ def test_the_extra_that_is_missing_is_no_failure_but_has_a_price(
     assert line["found"] is None
     assert "pip install 'foveal[train]'" in line["costs"]
     assert "can only be used once it was exported elsewhere" in line["costs"]
+
+
+def test_every_extra_is_told() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert {*doctor.EXTRAS, "dev"} == set(project["project"]["optional-dependencies"])
 
 
 def test_a_hole_in_the_base_install_is_a_failure(cli: Callable, without: Callable) -> None:

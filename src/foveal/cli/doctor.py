@@ -20,6 +20,12 @@ EXTRAS = {
         "predicting, testing and fitting on exported ones do without.",
         "5.5 GB on disk on Linux (its CUDA libraries included)",
     ),
+    "tensorboard": (("tensorboard",), "Without it `--track tensorboard` is refused.", "55 MB"),
+    "mlflow": (
+        ("mlflow-skinny", "sqlalchemy", "alembic"),
+        "Without it `--track mlflow` is refused.",
+        "150 MB",
+    ),
 }
 
 

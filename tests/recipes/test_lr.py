@@ -112,7 +112,7 @@ def test_one_mark_is_the_suggestion() -> None:
     drawn = ElementTree.fromstring(course().svg("title"))
     said = ["".join(each.itertext()) for each in drawn.iter() if each.get("class") == "said"]
     assert said == [
-        "where the loss falls fastest: 1e-4",
+        "where the loss falls fastest (suggested): 1e-4",
         "a tenth of the rate at the least loss: 2.5e-4",
         "as it was set: 5e-4",
     ]

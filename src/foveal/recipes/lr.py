@@ -89,7 +89,9 @@ class LearningRates:
         """Return the chart."""
         share, points = self.found.suggestion, self.found.points
         marks = [
-            Mark(found * self.rate, text, chosen=found == share)
+            Mark(
+                found * self.rate, f"{text} (suggested)" if found == share else text, found == share
+            )
             for found, text in (
                 (self.found.steepest, "where the loss falls fastest"),
                 (self.found.tenth, "a tenth of the rate at the least loss"),
@@ -155,10 +157,13 @@ def find_rates(
         listener=listener,
         clock=Clock(),
     )
-    with machine_of(task) as here, ready(task, begin(task, here), here) as (network, plan):
-        from foveal.train.network.rate_range import rate_range
+    with machine_of(task) as machine:
+        begun = begin(task, machine)
+        here = machine.suited_to(begun.network)
+        with ready(task, begun, here) as (network, plan):
+            from foveal.train.network.rate_range import rate_range
 
-        found = rate_range(network, plan, machine=here, steps=steps, listener=listener)
+            found = rate_range(network, plan, machine=here, steps=steps, listener=listener)
     rates = LearningRates(
         found=found,
         optimizer=wanted.optimizer,

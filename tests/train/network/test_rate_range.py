@@ -212,6 +212,17 @@ def test_the_luck_of_one_batch_does_not_decide_where_it_is_steepest(seed: int) -
     assert abs(np.log10(steepest) + 1) < 0.35
 
 
+def test_that_the_smoothed_loss_comes_late_does_not_move_where_it_is_steepest() -> None:
+    late, mean = [], 2.0
+    for point in slide():
+        mean = 0.9 * mean + 0.1 * point.loss
+        late.append(replace(point, smoothed=mean))
+    steepest, tenth = suggested(late)
+    assert steepest == pytest.approx(0.1, rel=0.1)
+    assert tenth is not None
+    assert tenth > 1.0
+
+
 def test_where_the_loss_only_rises_nothing_is_suggested() -> None:
     rising = points([1 + n / 10 for n in range(30)])
     assert suggested(rising) == (None, None)

@@ -24,7 +24,7 @@ from foveal.train.network.seeding import seed_of
 
 SMOOTHING = 0.9  # what is left of the mean loss after a step
 TOO_HIGH = 4.0  # times the least loss, where the test ends
-_SLOPE = 4  # points on either side that a slope is drawn through
+_SLOPE = 7  # points on either side that a slope is drawn through
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +104,21 @@ def rate_range(
 
 
 def suggested(points: Sequence[RatePoint]) -> tuple[float | None, float | None]:
-    """Return where the smoothed loss falls fastest, and a tenth of the rate at its least.
+    """Return where the loss falls fastest, and a tenth of the rate at the least smoothed loss.
 
-    How fast it falls is the slope, over the rate's logarithm, of a straight line through nine
-    points: between neighbours, it is the luck of one batch. Where there are fewer than nine, or
-    nothing falls before the least loss, the first answer is None; where the first point is the
+    How fast it falls is the slope, over the rate's logarithm, of a straight line through the
+    losses of fifteen batches: between neighbours it is the luck of one batch, and the smoothed
+    loss comes late, by half a power of ten in a hundred steps. Where there are fewer than fifteen,
+    or nothing falls before the least loss, the first answer is None; where the first point is the
     least, both are.
 
     >>> falling = [RatePoint(10**k, loss, loss) for k, loss in enumerate([3, 2.9, 2.0, 1.8, 9])]
     >>> suggested(falling)
     (None, 100.0)
     """
-    losses_P = np.array([point.smoothed for point in points])
+    losses_P = np.array([point.loss for point in points])
     shares_P = np.array([point.share for point in points])
-    least = int(losses_P.argmin()) if len(points) else 0
+    least = int(np.argmin([point.smoothed for point in points])) if len(points) else 0
     if not least:
         return None, None
     tenth = float(shares_P[least]) / 10

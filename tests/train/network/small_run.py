@@ -105,6 +105,7 @@ def run(options: Mapping[str, object]) -> None:
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002 — a run saves the state of this one
     if options["signals"] == "python":
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, _ends)
     with machine("cpu") as here:
         _run(here, **options)

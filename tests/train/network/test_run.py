@@ -36,6 +36,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Both signals raise KeyboardInterrupt, also where pytest itself runs in the background."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
 class Heard:
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -201,17 +211,13 @@ def test_after_a_signal_at_any_step_it_ends_in_the_same_bits(
     tmp_path: Path, at: int, number: signal.Signals
 ) -> None:
     undisturbed, expected = whole(tmp_path / "one")
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            train(
-                network(),
-                plan(),
-                checkpoints=Checkpoints(tmp_path / "two"),
-                tell=cut(at, lambda: os.kill(os.getpid(), number)),
-            )
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            network(),
+            plan(),
+            checkpoints=Checkpoints(tmp_path / "two"),
+            tell=cut(at, lambda: os.kill(os.getpid(), number)),
+        )
     heard = Heard()
     resumed = network()
     found = train(resumed, plan(), checkpoints=Checkpoints(tmp_path / "two"), listener=heard)

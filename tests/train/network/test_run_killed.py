@@ -85,28 +85,25 @@ def test_two_ranks_of_which_one_is_killed_each_time_end_in_the_same_bits(
 def test_torchrun_brings_ranks_back_that_were_killed_and_they_end_in_the_same_bits(
     small_run: SmallRun, tmp_path: Path, undisturbed: Callable[..., Result]
 ) -> None:
-    run = small_run(tmp_path)
-    words = [
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--max-restarts",
-        "12",
-        "--standalone",
-    ]
-    draw = random.Random(5)
+    run, draw = small_run(tmp_path), random.Random(5)
+    moments = sorted(draw.sample(range(38), 3))
+    words = ["--standalone", "--nproc-per-node", "2", "--max-restarts", "3"]
     with subprocess.Popen(
-        [sys.executable, *words, run.script, json.dumps(run.options)],
+        [
+            *(sys.executable, "-m", "torch.distributed.run", *words),
+            *(run.script, json.dumps(run.options)),
+        ],
         stdout=subprocess.PIPE,
         text=True,
     ) as parent:
         assert parent.stdout is not None
-        moments = sorted(draw.sample(range(38), 12))
-        for line in parent.stdout:
-            if moments and line.strip() == f"step {moments[0]}":
-                moments.pop(0)
-                os.kill(draw.choice(_children(parent.pid)), signal.SIGKILL)
+        try:
+            for line in parent.stdout:
+                if moments and line.strip() == f"step {moments[0]}":
+                    moments.pop(0)
+                    os.kill(draw.choice(_children(parent.pid)), signal.SIGKILL)
+        finally:
+            parent.terminate()  # where it hangs; else it has ended
     assert parent.returncode == 0
     assert moments == []
     assert run.result == undisturbed(ranks=2)

@@ -149,3 +149,16 @@ def test_where_holding_out_took_the_pictures_the_way_out_is_said(
     root = make_photos(tmp_path / "few", count=2)
     with pytest.raises(BadData, match=r"one picture to train on.*hold none of them out"):
         prepare(foveal.read(root), PrepareSettings(test_share=0.5), heard())
+
+
+def test_a_class_that_only_the_val_part_has_judges_nothing(
+    make_photos: Callable, tmp_path: Path, heard: Callable
+) -> None:
+    make_photos(tmp_path / "set" / "train", count=4)
+    make_photos(tmp_path / "set" / "val", seed=1, count=4)
+    (tmp_path / "set" / "val" / "waves").rename(tmp_path / "set" / "val" / "zebras")
+    listener = heard()
+    done = prepare(foveal.read(tmp_path / "set"), PrepareSettings(), listener)
+    judging = done.manifest.rows(done.split.val)
+    assert {path.split("/")[-2] for path in judging.paths} == {"dots", "grid"}
+    assert any("zebras" in said for said in listener.sentences)

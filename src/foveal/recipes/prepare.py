@@ -49,6 +49,7 @@ def prepare(data: Manifest, settings: PrepareSettings, listener: Listener) -> Pr
     _tell_parts(manifest, parts, settings, listener)
     by_prefix = parts_by_prefix(manifest, parts)
     manifest = _learnable(manifest, parts.train)
+    parts = replace(parts, val=_answerable(manifest, parts.val))
     if manifest.table["part"].null_count() == len(manifest):  # else the data itself remembers
         try:
             remember(key, by_prefix)
@@ -108,6 +109,13 @@ def labelled(manifest: Manifest, listener: Listener) -> Manifest:
     )
     findings = tuple(replace(finding, rows=()) for finding in manifest.findings)
     return replace(manifest.rows(known.arg_true().to_numpy()), findings=findings)
+
+
+def _answerable(manifest: Manifest, val: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the rows of the val part but those of classes that no picture to train on has."""
+    labels = manifest.table["labels"].gather(val).to_list()
+    known = [set(row) <= set(manifest.classes) for row in labels]
+    return val[np.array(known, dtype=bool)]
 
 
 def _learnable(manifest: Manifest, train: NDArray[np.int64]) -> Manifest:

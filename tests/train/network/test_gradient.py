@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,7 +66,9 @@ def batches(size: int = SIZE) -> Iterator[Batch]:
         yield Batch(step=step, epoch=0, rows=torch.arange(size), pixels=pixels, labels=labels)
 
 
-def run(one: nn.Module, steps: int = 30, size: int = SIZE) -> tuple[list[Update], list[str]]:
+def run(
+    one: nn.Module, steps: int = 30, size: int = SIZE, micro: int | None = None
+) -> tuple[list[Update], list[str]]:
     heard = Heard()
     loop = updates(
         one,
@@ -75,7 +78,7 @@ def run(one: nn.Module, steps: int = 30, size: int = SIZE) -> tuple[list[Update]
         loss=cross_entropy,
         loss_settings=LossSettings(smoothing=0.1),
         rate=lambda _: 1.0,
-        settings=StepSettings(clip=1.0),
+        settings=StepSettings(clip=1.0, micro=micro),
         listener=heard,
     )
     return list(islice(loop, steps)), heard.said
@@ -168,3 +171,22 @@ def test_a_processor_without_memory_left_is_noticed_too() -> None:
     assert said[1].startswith("Memory ran out for 64 pictures at once")
     assert sum(line.startswith("done") for line in said) == 3
     assert said[-1] in {"done 32", "done 16", "done 8", "done 4"}
+
+
+@pytest.mark.parametrize(
+    ("micro", "said"),
+    [
+        (1, "from one picture alone at 4 pixels. Take another --batch or --micro"),
+        (47, "from one picture alone at 4 pixels: parts of 47 leave one over from 48. Take"),
+    ],
+)
+def test_one_picture_alone_is_too_few_for_batch_norm(micro: int, said: str) -> None:
+    one = Narrow(SIZE)
+    one.inside[3] = nn.BatchNorm1d(32)
+    with pytest.raises(FovealError, match=f"^BatchNorm cannot learn {re.escape(said)}"):
+        run(one, micro=micro)
+
+
+def test_another_mistake_in_a_value_is_not_taken_for_that() -> None:
+    with pytest.raises(ValueError, match="no such value"):
+        run(Narrow(7, error=ValueError("no such value")))

@@ -14,6 +14,7 @@ from foveal.train.network.machine import Machine
 from foveal.train.network.scaling import Scaling
 
 HALVINGS = 6  # of the part that is worked off at once, when memory runs out
+_TOO_FEW = "more than 1 value per channel"  # of torch's message, where BatchNorm sees one number
 _CPU_IS_FULL = "can't allocate memory"  # of torch's message; processors have no error of their own
 
 
@@ -45,7 +46,8 @@ class Gradients:
             The loss, and the length of the whole gradient; both may be no number.
 
         Raises:
-            FovealError: when memory runs out for parts of a sixty-fourth too.
+            FovealError: when memory runs out for parts of a sixty-fourth too; for one picture alone
+                where BatchNorm needs more.
         """
         machine, scaling = self.machine, self.scaling
         total = machine.add_up(weights_of(targets, self.loss_settings).sum())
@@ -64,11 +66,19 @@ class Gradients:
             before.restore(self.network)
 
     def _in_memory(self, inputs: Tensor, targets: Tensor, total: Tensor, before: Before) -> Tensor:
-        """Add the gradient up in parts that fit into memory; return the loss."""
+        """Add the gradient up in parts that fit into memory; return the loss.
+
+        Raises:
+            FovealError: for one picture alone that BatchNorm cannot tell a deviation of.
+        """
         while True:
             part = min(self.micro or len(inputs), len(inputs))
             try:
                 return self._in_parts(inputs, targets, total, part)
+            except ValueError as error:
+                if _TOO_FEW not in str(error):
+                    raise
+                raise _one_alone(inputs, part) from None
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -127,6 +137,15 @@ class Before:
         torch.random.set_rng_state(self.random)
         if self.cards:
             torch.cuda.set_rng_state_all(self.cards)
+
+
+def _one_alone(inputs: Tensor, part: int) -> FovealError:
+    """Return what is said where BatchNorm saw one number and could not tell its deviation."""
+    rest = f": parts of {part} leave one over from {len(inputs)}" if part > 1 else ""
+    return FovealError(
+        f"BatchNorm cannot learn from one picture alone at {inputs.shape[-1]} pixels{rest}.",
+        hint="Take another --batch or --micro, or a larger --size.",
+    )
 
 
 def _norm(network: nn.Module) -> Tensor:

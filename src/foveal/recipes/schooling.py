@@ -26,6 +26,7 @@ from foveal.recipes.fitted import Fitted
 from foveal.recipes.promise import held_out, promise_of
 from foveal.recipes.rows import Rows, proof_rows
 from foveal.recipes.task import Task
+from foveal.recipes.tracking import trackers
 from foveal.train.head.temperature import temperature
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def machine_of(task: Task) -> Iterator[Machine]:
 
     Raises:
         MissingExtra: in a base install.
-        UnknownName: for a policy, loss or optimiser that is none.
+        UnknownName: for a policy, loss, optimiser or tracker that is none.
         NotThere: for a device that is not there.
     """
     if not_installed():
@@ -67,6 +68,7 @@ def machine_of(task: Task) -> Iterator[Machine]:
     from foveal.train.network.planning import check_names
 
     check_names(task.settings.train)
+    trackers(task.settings.train.track, Path())
     keep_freed_memory()
     with machine(task.settings.train.device, task.settings.train.precision) as here:
         yield here
@@ -106,7 +108,7 @@ def ready(task: Task, begun: Begun, here: Machine) -> Iterator[tuple[Network, Pl
     That is the network on its device, or, where stages are frozen, what lies above them, fed
     with what they answered once.
     """
-    from foveal.train.network.freezing import freeze_until
+    from foveal.train.network.freezing import freeze_until, keep_statistics
     from foveal.train.network.frozen_once import frozen_once
     from foveal.train.network.planning import plan_of
 
@@ -114,6 +116,8 @@ def ready(task: Task, begun: Begun, here: Machine) -> Iterator[tuple[Network, Pl
     network = here.place(begun.network)
     if wanted.freeze_until is not None:
         freeze_until(network, wanted.freeze_until)
+    if wanted.norms == "kept":
+        keep_statistics(network)
     with task.clock("decoding"):
         lesson = lesson_of(task, begun)
     plan = plan_of(
@@ -146,7 +150,7 @@ def within_budget(task: Task, network: Network, plan: Plan, here: Machine) -> tu
     from foveal.train.network.planning import shortened
 
     wanted = task.settings.train
-    if task.workplace is not None and task.workplace.checkpoints.exists():
+    if here.from_leader(task.workplace is not None and task.workplace.worth_keeping):
         return task, plan
     expected = expected_of(task, network, plan, here)
     fits = wanted.epochs

@@ -15,7 +15,8 @@ from foveal.train.network.settings import TrainSettings
         ("head_rate", -1.0), ("weight_decay", -0.1), ("clip", -1.0), ("workers", -1),
         ("smoothing", 1.0), ("average", 1.0), ("warmup", -0.1), ("layer_decay", 0.0),
         ("layer_decay", 1.1), ("val_share", 1.0), ("sampling", "sometimes"),
-        ("rate", float("nan")),
+        ("rate", float("nan")), ("rate", float("inf")), ("clip", float("inf")),
+        ("budget", "10"), ("budget", "0s"), ("budget", "-1m"),
     ],
 )  # fmt: skip
 def test_nonsense_is_refused_with_the_field_and_what_was_expected(

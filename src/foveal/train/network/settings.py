@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
+from foveal.core.duration import parse_duration
 from foveal.core.errors import OutOfRange
 
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "epochs batch micro patience": (lambda value: value >= 1, "at least 1"),
-    "rate head_rate": (lambda value: value > 0, "more than 0"),
-    "weight_decay clip workers": (lambda value: value >= 0, "0 or more"),
+    "rate head_rate": (lambda value: 0 < value < inf, "more than 0"),
+    "weight_decay clip workers": (lambda value: 0 <= value < inf, "0 or more"),
     "smoothing average warmup": (lambda value: 0 <= value < 1, "a share from 0 to less than 1"),
     "layer_decay": (lambda value: 0 < value <= 1, "a share in (0, 1]"),
     "val_share": (lambda value: 0 < value < 1, "a share between 0 and 1"),
+    "batch_norm": (lambda value: value in {"auto", "kept", "batch"}, "'auto', 'kept' or 'batch'"),
     "sampling": (lambda value: value in {"natural", "balanced"}, "'natural' or 'balanced'"),
 }
 
@@ -37,6 +40,7 @@ class TrainSettings:
     rate: float = 5e-4  # peak learning rate of the deepest stage
     head_rate: float = 3e-3  # of the classifier
     layer_decay: float | None = None  # a stage's rate as a share of the next deeper one's, (0, 1]
+    batch_norm: str = "auto"  # statistics: "kept" as they are, or of each "batch"; see ``norms``
     freeze_until: str | None = None  # stage up to which, inclusive, nothing is learnt
     policy: str = "light"  # of augmentation: a name of ``foveal augment --help``
     optimizer: str = "adamw"  # or sgd
@@ -70,6 +74,17 @@ class TrainSettings:
             return self.layer_decay
         return 1.0 if self.strategy == "scratch" else 0.75
 
+    @property
+    def norms(self) -> str:
+        """What BatchNorm goes by: "kept" statistics, or those of each "batch", as from scratch.
+
+        >>> TrainSettings(strategy="finetune").norms, TrainSettings(strategy="scratch").norms
+        ('kept', 'batch')
+        """
+        if self.batch_norm != "auto":
+            return self.batch_norm
+        return "batch" if self.strategy == "scratch" else "kept"
+
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         for names, (fits, expected) in _RANGES.items():
@@ -77,3 +92,5 @@ class TrainSettings:
                 value = getattr(self, name)
                 if value is not None and not fits(value):
                     raise OutOfRange(name, value, expected)
+        if self.budget is not None:
+            parse_duration(self.budget)

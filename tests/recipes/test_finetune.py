@@ -168,6 +168,7 @@ def test_a_fit_that_was_cut_off_is_not_overwritten_unasked(
     assert other.code == 2
     assert "settings.train.rate was 0.001, is 0.1" in other.err
     assert Workplace.of(out).checkpoints.is_dir()
+    assert Workplace.of(out).settings()["fit"]["train"]["rate"] == 0.001
 
 
 def test_a_fit_that_failed_before_anything_was_learnt_leaves_nothing(
@@ -195,6 +196,7 @@ def test_there_is_nothing_to_resume_where_nothing_was_begun(tmp_path: Path, cli:
         ({"policy": "lihgt"}, UnknownName, "Did you mean 'light'"),
         ({"optimizer": "adamv"}, UnknownName, "Did you mean 'adamw'"),
         ({"loss": "focl"}, UnknownName, "Did you mean 'focal'"),
+        ({"track": "mlfow"}, UnknownName, "Did you mean 'mlflow'"),
         ({"freeze_until": "stage33"}, UnknownName, "Did you mean 'stage3'"),
         ({"freeze_until": "head"}, OutOfRange, "the head learns"),
         ({"device": "cuda:7"}, foveal.FovealError, "cuda:7"),

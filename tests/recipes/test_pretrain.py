@@ -199,3 +199,13 @@ def test_the_command_line_says_mistakes_in_one_sentence(tmp_path: Path) -> None:
     assert "where something is said of a teacher" in says(
         "gone.tar", "-o", "out", "--teacher-size", "96"
     )
+
+
+def test_only_a_backbone_is_ever_replaced(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.tex").write_text("all of it")
+    with pytest.raises(AlreadyThere, match=r"holds more than a backbone: thesis.tex"):
+        pretrain_and_save(
+            PretrainOrder(data=(photos,), settings=SETTINGS), tmp_path / "home", overwrite=True
+        )
+    assert (tmp_path / "home" / "thesis.tex").read_text() == "all of it"

@@ -92,7 +92,7 @@ def write_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         while not draft.exists():  # again where a sweeper came between making and locking
             draft.mkdir(parents=True)
             with suppress(OSError):  # a disk without locks: its drafts are never swept
-                held.enter_context(_locked(draft, wait=True))
+                held.enter_context(locked(draft, wait=True))
         try:
             yield draft
             for file in draft.rglob("*"):
@@ -131,7 +131,7 @@ def _exchange(draft: Path, path: Path) -> None:
 def _sweep(path: Path) -> None:
     """Remove what killed writers of the folder ``path`` left beside it."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.draft"):
-        with suppress(OSError), _locked(left):  # no lock: its writer lives
+        with suppress(OSError), locked(left):  # no lock: its writer lives
             shutil.rmtree(left)
     if path.exists():  # else the old folder is all there is
         for left in path.parent.glob(f".{glob.escape(path.name)}.*.old"):
@@ -139,7 +139,7 @@ def _sweep(path: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold the lock of a folder; without ``wait`` an ``OSError`` says that another has it.
 
     Windows has no such locks: there nothing is swept, and a killed writer's draft stays.

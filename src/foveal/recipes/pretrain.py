@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from foveal.backbone import store
 from foveal.backbone.catalog import not_installed, pick
 from foveal.backbone.settings import BackboneSettings
-from foveal.core.errors import BadData, MissingExtra
+from foveal.core.errors import AlreadyThere, BadData, MissingExtra
 from foveal.core.files import check_free, sha256_of
 from foveal.core.listener import SILENT, Listener
 from foveal.core.machine import cores
@@ -97,7 +97,7 @@ def pretrain_and_save(
     from foveal.train.network.allocator import keep_freed_memory
     from foveal.train.network.machine import machine
 
-    check_free(out, overwrite=overwrite)
+    _check_out(out, overwrite=overwrite)
     keep_freed_memory()
     settings, place, clock = order.settings, Workplace.of(out), Clock()
     with machine(settings.device, settings.precision) as here:
@@ -122,12 +122,25 @@ def pretrain_and_save(
             return _trained(order, course, facts, out, (place, here, clock, listener))
 
 
+def _check_out(out: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that may not be replaced, before any work is done."""
+    check_free(out, overwrite=overwrite)
+    there = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    own = {store.SPEC, store.GRAPH, store.WEIGHTS, CARD, RECORD}
+    if more := sorted(there - own):
+        raise AlreadyThere(
+            f"{out} holds more than a backbone: {more[0]}.",
+            hint="Only a backbone may be replaced: choose another name.",
+        )
+
+
 def _begin(place: Workplace, order: PretrainOrder, *, overwrite: bool, resume: bool) -> None:
     if resume:
         place.settings()  # refuses where there is none
         return
     if not (place.folder.is_dir() and not place.checkpoints.is_dir()):  # only the teacher's work
         place.check_free(overwrite=overwrite)
+        place.remove()
     place.begin(to_mapping(order))
 
 

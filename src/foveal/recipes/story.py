@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,11 @@ class FitOrder:
 
         Raises:
             NotThere: if none was cut off there.
+            CannotResume: if it was begun with another strategy.
         """
-        return cls._over(workplace.settings(), data, options, str(workplace.folder))
+        order = cls._over(workplace.settings(), data, options, str(workplace.folder))
+        workplace.check_strategy(order.fit.train.strategy)
+        return order
 
     @classmethod
     def _over(
@@ -260,20 +264,17 @@ def fit_and_save(
             "out", str(out), f"a folder outside {order.data}: its pictures would become a class"
         )
     workplace = Workplace.of(out)
-    if leads and not resume:
-        workplace.check_free(overwrite=overwrite)
     trains = order.fit.train.strategy != TrainSettings().strategy
+    held: AbstractContextManager[None] = nullcontext()
     if leads and trains:
-        workplace.begin(order.to_mapping())
-    try:
+        held = workplace.held(order.to_mapping(), resume=resume, overwrite=overwrite)
+    elif leads:
+        workplace.check_free(overwrite=overwrite)
+    with held:
         model = fit_order(order, listener, workplace if trains else None)
-    except BaseException:
-        if leads and not workplace.worth_keeping:
+        if leads:
+            model.save(out, overwrite=overwrite)
             workplace.remove()
-        raise
-    if leads:
-        model.save(out, overwrite=overwrite)
-        workplace.remove()
     return Saved(model=model, folder=out)
 
 

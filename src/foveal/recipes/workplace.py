@@ -10,14 +10,16 @@ It lies beside the model that is to be, and goes when that is there: so whatever
 
 from __future__ import annotations
 
+import secrets
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foveal.core.errors import AlreadyThere, NotThere
-from foveal.core.files import write_file
+from foveal.core.errors import AlreadyThere, CannotResume, NotThere
+from foveal.core.files import locked, write_file
 from foveal.core.settings import read_json, to_json
 from foveal.recipes.clock import METRICS, to_lines
 
@@ -64,32 +66,109 @@ class Workplace:
 
         Raises:
             NotThere: if none was.
+            CannotResume: if it is no longer known what was asked for.
         """
         path = self.folder / SETTINGS
         if not path.is_file():
+            if self.worth_keeping:
+                raise CannotResume(
+                    f"{path} is missing, so nobody knows what was asked for.",
+                    hint="Put it back if there is a copy, or begin anew by --overwrite.",
+                )
             raise NotThere(
                 f"There is no training to resume at {self.folder}.",
                 hint="Begin it without --resume.",
             )
         return read_json(path.read_bytes(), where=str(path))
 
+    def check_strategy(self, wanted: str) -> None:
+        """Refuse to go on by another strategy than the one that began here.
+
+        Raises:
+            CannotResume: naming both.
+        """
+        begun = self.settings().get("fit", {}).get("train", {}).get("strategy", wanted)
+        if begun != wanted:
+            raise CannotResume(
+                f"The training in {self.folder} was begun with the strategy {begun!r}, not "
+                f"{wanted!r}.",
+                hint="Go on without naming one, or begin anew in another folder.",
+            )
+
     @property
     def worth_keeping(self) -> bool:
         """Whether anything was learnt here: a fit that failed before has nothing to resume."""
         return self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
 
+    @contextmanager
+    def held(
+        self, settings: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False
+    ) -> Iterator[None]:
+        """Keep this place for one process while the block runs; a second one is refused.
+
+        A training that was cut off here, and is to be overwritten, comes back if the block fails
+        before anything was learnt. One that goes on keeps the settings it was begun with.
+
+        Raises:
+            AlreadyThere: if another training was cut off here, or goes on in another process.
+        """
+        with ExitStack() as lock:
+            if self.folder.is_dir():  # before anything is moved that another process uses
+                self._lock(lock)
+            if not resume:
+                self.check_free(overwrite=overwrite)
+            old = None if resume else self._set_aside()
+            if not (resume and self.worth_keeping):
+                self.begin(settings)
+            if not resume:
+                self._lock(lock)
+            try:
+                yield
+            except BaseException:
+                if not self.worth_keeping:
+                    self.remove()
+                    if old is not None:
+                        old.rename(self.folder)
+                raise
+            finally:
+                if old is not None:
+                    shutil.rmtree(old, ignore_errors=True)
+
     def check_free(self, *, overwrite: bool) -> None:
-        """Refuse to begin where another training was cut off; with ``overwrite``, remove that.
+        """Refuse to begin where another training was cut off, unless it may be overwritten.
 
         Raises:
             AlreadyThere: saying what to do.
         """
+        if self.folder.is_file():
+            raise AlreadyThere(
+                f"{self.folder} is a file, where the training would keep its state.",
+                hint="Move it away, or name another model.",
+            )
         if self.worth_keeping and not overwrite:
             raise AlreadyThere(
                 f"{self.folder} holds a training that was cut off.",
                 hint="Go on with it by --resume, or begin anew by --overwrite.",
             )
-        self.remove()
+
+    def _set_aside(self) -> Path | None:
+        """Move a training that was cut off out of the way; what is not worth keeping goes."""
+        if not self.worth_keeping:
+            self.remove()
+            return None
+        old = self.folder.with_name(f".{self.folder.name}.{secrets.token_hex(4)}.old")
+        return self.folder.rename(old)
+
+    def _lock(self, held: ExitStack) -> None:
+        try:
+            held.enter_context(locked(self.folder))
+        except BlockingIOError:
+            raise AlreadyThere(
+                f"Another process is training in {self.folder}.",
+                hint="Wait until it is done, or name another model.",
+            ) from None
+        except OSError:  # a disk without locks: nobody is kept out
+            return
 
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Write down what was asked for, before any work is done."""

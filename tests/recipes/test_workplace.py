@@ -1,0 +1,102 @@
+"""The place of a training: for one process at a time, and nothing in it is lost by a mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from foveal.core.errors import AlreadyThere, CannotResume
+from foveal.recipes.story import FitOrder
+from foveal.recipes.workplace import Workplace
+
+BEGUN = {"data": "photos", "fit": {"train": {"strategy": "scratch", "rate": 0.1}}}
+OTHER = {"data": "photos", "fit": {"train": {"strategy": "scratch", "rate": 0.2}}}
+
+
+@pytest.fixture
+def cut_off(tmp_path: Path) -> Workplace:
+    """A training that learnt something before it was cut off."""
+    place = Workplace.of(tmp_path / "model")
+    place.begin(BEGUN)
+    learn(place)
+    return place
+
+
+def learn(place: Workplace) -> None:
+    place.checkpoints.mkdir()
+    (place.checkpoints / "step-00000003.safetensors").write_bytes(b"learnt")
+
+
+def test_a_resumption_that_is_refused_changes_nothing(cut_off: Workplace) -> None:
+    with pytest.raises(CannotResume), cut_off.held(OTHER, resume=True):
+        raise CannotResume("rate was 0.1, is 0.2")
+    assert cut_off.settings() == BEGUN
+    assert cut_off.worth_keeping
+
+
+def test_where_nothing_was_learnt_a_resumption_is_a_beginning(tmp_path: Path) -> None:
+    place = Workplace.of(tmp_path / "model")
+    place.begin(BEGUN)
+    with place.held(OTHER, resume=True):
+        assert place.settings() == OTHER
+
+
+def test_what_is_overwritten_comes_back_if_nothing_is_learnt_in_its_place(
+    cut_off: Workplace,
+) -> None:
+    def fail() -> None:
+        assert cut_off.settings() == OTHER
+        assert not cut_off.worth_keeping
+        raise ValueError("no such policy")
+
+    with pytest.raises(ValueError, match="no such policy"), cut_off.held(OTHER, overwrite=True):
+        fail()
+    assert cut_off.settings() == BEGUN
+    assert cut_off.worth_keeping
+    assert list(cut_off.folder.parent.iterdir()) == [cut_off.folder]
+
+
+def test_what_is_overwritten_is_gone_when_something_is_learnt(cut_off: Workplace) -> None:
+    def stop() -> None:
+        learn(cut_off)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), cut_off.held(OTHER, overwrite=True):
+        stop()
+    assert cut_off.settings() == OTHER
+    assert list(cut_off.folder.parent.iterdir()) == [cut_off.folder]
+
+
+@pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])
+def test_a_second_process_is_kept_out(tmp_path: Path, how: dict) -> None:
+    place = Workplace.of(tmp_path / "model")
+    with place.held(BEGUN):
+        with (
+            pytest.raises(AlreadyThere, match=r"Another process is training in .*model.training"),
+            place.held(OTHER, **how),
+        ):
+            pass
+        assert place.settings() == BEGUN
+    with place.held(OTHER, **how):
+        pass
+
+
+def test_a_file_in_its_place_is_left_alone(tmp_path: Path) -> None:
+    place = Workplace.of(tmp_path / "model")
+    place.folder.write_text("notes")
+    with pytest.raises(AlreadyThere, match="is a file, where the training would keep"):
+        place.check_free(overwrite=True)
+    assert place.folder.read_text() == "notes"
+
+
+def test_without_its_settings_a_training_cannot_go_on(cut_off: Workplace) -> None:
+    (cut_off.folder / "settings.json").unlink()
+    with pytest.raises(CannotResume, match=r"settings.json is missing.* begin anew by --overwrite"):
+        cut_off.settings()
+
+
+def test_a_training_goes_on_by_the_strategy_that_began_it(cut_off: Workplace) -> None:
+    with pytest.raises(CannotResume, match="begun with the strategy 'scratch', not 'probe'"):
+        FitOrder.resumed(cut_off, None, {"strategy": "probe"})
+    assert FitOrder.resumed(cut_off, None, {"strategy": "scratch"}).fit.train.rate == 0.1

@@ -29,6 +29,7 @@ _FLAG = {
     "head_rate": "head-rate",
     **{f"{what}_decay": f"{what}-decay" for what in ("layer", "weight")},
     "freeze_until": "freeze-until",
+    "batch_norm": "batch-norm",
     "val_share": "val-share",
     "test_share": "test-share",
     "max_broken": "max-broken",

@@ -46,6 +46,10 @@ FreezeUntil = Annotated[
     str | None,
     option("Stage up to which nothing is learnt: stem, stage1, stage2, ….", "--freeze-until"),
 ]
+BatchNorm = Annotated[
+    str | None,
+    option("Statistics: kept (as they are), batch (of each batch), auto.", "--batch-norm"),
+]
 Loss = Annotated[str | None, option("cross_entropy or focal.", "--loss")]
 Smoothing = Annotated[float | None, option("Of labels, from 0 to less than 1.", "--smoothing")]
 Average = Annotated[

@@ -127,3 +127,23 @@ def test_the_head_cannot_be_frozen(network: nn.Module) -> None:
 def test_a_typo_names_the_nearest_stage(network: nn.Module) -> None:
     with pytest.raises(UnknownName, match="Did you mean 'stage2'"):
         freeze_until(network, "stage_2")
+
+
+def test_statistics_that_are_kept_do_not_move_and_scales_learn() -> None:
+    import timm
+
+    from foveal.train.network.freezing import keep_statistics
+
+    network = timm.create_model("test_resnet", num_classes=2)
+    freeze_until(network, "stage1")
+    keep_statistics(network)
+    norm = network.layer4[0].bn1
+    before = {name: value.clone() for name, value in norm.state_dict().items()}
+    for _ in range(2):
+        network.train()
+        network(torch.randn(4, 3, 64, 64)).sum().backward()
+    assert torch.equal(before["running_mean"], norm.running_mean)
+    assert torch.equal(before["running_var"], norm.running_var)
+    assert norm.weight.grad is not None
+    assert not network.layer1.training
+    assert network.layer4[0].conv1.training

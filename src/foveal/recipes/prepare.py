@@ -115,7 +115,8 @@ def _answerable(manifest: Manifest, val: NDArray[np.int64]) -> NDArray[np.int64]
     """Return the rows of the val part but those of classes that no picture to train on has."""
     labels = manifest.table["labels"].gather(val).to_list()
     known = [set(row) <= set(manifest.classes) for row in labels]
-    return val[np.array(known, dtype=bool)]
+    answerable: NDArray[np.int64] = val[np.array(known, dtype=bool)]
+    return answerable
 
 
 def _learnable(manifest: Manifest, train: NDArray[np.int64]) -> Manifest:

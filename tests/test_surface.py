@@ -26,8 +26,8 @@ WRITING = {"--out", "-o", "--overwrite"}
 TRAINING = {
     "--epochs", "--batch", "--micro", "--policy", "--val-share", "--sampling", "--patience",
     "--budget", "--optimizer", "--rate", "--head-rate", "--layer-decay", "--weight-decay",
-    "--freeze-until", "--batch-norm", "--loss", "--smoothing", "--average", "--clip", "--warmup", "--device",
-    "--precision", "--workers", "--compile", "--track",
+    "--freeze-until", "--batch-norm", "--loss", "--smoothing", "--average", "--clip", "--warmup",
+    "--device", "--precision", "--workers", "--compile", "--track",
 }  # fmt: skip
 
 VERBS = {

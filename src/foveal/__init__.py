@@ -66,7 +66,8 @@ def fit(data: Manifest | str | Path, *, listener: Listener | None = None, **sett
     from foveal.data.manifest import Manifest
     from foveal.data.reading import ReadSettings
     from foveal.recipes.orders import fit_settings
-    from foveal.recipes.story import FitOrder, fit_model, fit_order
+    from foveal.recipes.requested import FitOrder
+    from foveal.recipes.story import fit_model, fit_order
 
     wanted = fit_settings(settings, where="foveal.fit")
     if not isinstance(data, (str, Path, Manifest)) or data == "":

@@ -10,7 +10,7 @@ import pytest
 
 from foveal.core.listener import Listener
 from foveal.recipes.lr import LearningRates
-from foveal.recipes.story import FitOrder
+from foveal.recipes.requested import FitOrder
 from foveal.train.network.rate_range import RatePoint, RateRange
 
 POINTS = tuple(RatePoint(10.0**n, 1.0, 1.0) for n in range(-3, 3))

@@ -15,7 +15,8 @@ import foveal
 from foveal.core.errors import BadWeights, OutOfRange, UnknownName
 from foveal.core.listener import SILENT
 from foveal.recipes.model import Model
-from foveal.recipes.story import FitOrder, fit_and_save
+from foveal.recipes.requested import FitOrder
+from foveal.recipes.story import fit_and_save
 from foveal.recipes.workplace import Workplace
 
 QUICK = {

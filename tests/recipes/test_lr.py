@@ -12,7 +12,7 @@ import pytest
 
 from foveal.core.errors import AlreadyThere, BadWeights, NotThere, OutOfRange, UnknownName
 from foveal.recipes.lr import LearningRates, find_rates
-from foveal.recipes.story import FitOrder
+from foveal.recipes.requested import FitOrder
 from foveal.train.network.rate_range import RatePoint, RateRange
 
 QUICK = {"batch": 16, "policy": "none", "smoothing": 0.0}

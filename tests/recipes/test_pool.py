@@ -21,8 +21,8 @@ from foveal.recipes.clock import Clock
 from foveal.recipes.fit import fit_classifier
 from foveal.recipes.fitted import Fitted
 from foveal.recipes.model import Model
+from foveal.recipes.requested import FitOrder
 from foveal.recipes.ship import bundle_of
-from foveal.recipes.story import FitOrder
 
 RECIPE = ("last", "last,stage1/2x2,classical")  # what the two heads read
 

@@ -14,7 +14,8 @@ import foveal
 from foveal.core.errors import AlreadyThere, FovealError
 from foveal.core.listener import SILENT
 from foveal.recipes import story
-from foveal.recipes.story import FitOrder, JudgeOrder, fit_and_save, judge_and_save
+from foveal.recipes.requested import FitOrder, JudgeOrder
+from foveal.recipes.story import fit_and_save, judge_and_save
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from foveal.core.errors import AlreadyThere, CannotResume
-from foveal.recipes.story import FitOrder
+from foveal.recipes.requested import FitOrder
 from foveal.recipes.workplace import Workplace
 
 BEGUN = {"data": "photos", "fit": {"train": {"strategy": "scratch", "rate": 0.1}}}

@@ -27,7 +27,8 @@ def demo(
     """
     from foveal.data.demo import write_demo
     from foveal.recipes.model import load
-    from foveal.recipes.story import FitOrder, JudgeOrder, fit_and_save, judge_and_save
+    from foveal.recipes.requested import FitOrder, JudgeOrder
+    from foveal.recipes.story import fit_and_save, judge_and_save
 
     _clear(folder, overwrite=overwrite)
     model = folder / "model"

@@ -111,7 +111,8 @@ def fit(  # noqa: PLR0913 — one parameter per option
     Example: foveal fit photos/ -o model/ --backbone mobilenetv2_100
     """
     from foveal.core.machine import rank
-    from foveal.recipes.story import FitOrder, fit_and_save
+    from foveal.recipes.requested import FitOrder
+    from foveal.recipes.story import fit_and_save
     from foveal.recipes.workplace import Workplace
 
     given = o.given(

@@ -88,7 +88,7 @@ def lr(  # noqa: PLR0913 — one parameter per option
     Example: foveal lr photos/ --backbone mobilenetv2_100 -o lr.svg
     """
     from foveal.recipes.lr import STEPS, find_rates
-    from foveal.recipes.story import FitOrder
+    from foveal.recipes.requested import FitOrder
 
     order = FitOrder.from_options(
         data,

@@ -41,7 +41,8 @@ def judge(  # noqa: PLR0913 — one parameter per option
 
     Example: foveal test model/ photos/
     """
-    from foveal.recipes.story import JudgeOrder, judge_and_save
+    from foveal.recipes.requested import JudgeOrder
+    from foveal.recipes.story import judge_and_save
 
     order = JudgeOrder.from_options(
         data,

@@ -9,7 +9,7 @@ from foveal.core.listener import Listener
 from foveal.data.readers import read
 from foveal.recipes.clock import Clock
 from foveal.recipes.fit import STRATEGIES
-from foveal.recipes.story import FitOrder
+from foveal.recipes.requested import FitOrder
 from foveal.recipes.task import Task
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from foveal.data.readers import read
 from foveal.evaluate.rate_chart import Mark, rate_chart, rate_text
 from foveal.recipes.clock import Clock
 from foveal.recipes.fit import STRATEGIES
+from foveal.recipes.requested import FitOrder
 from foveal.recipes.schooling import machine_of, ready
-from foveal.recipes.story import FitOrder
 from foveal.recipes.task import Task
 
 if TYPE_CHECKING:

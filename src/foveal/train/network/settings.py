@@ -12,8 +12,8 @@ from foveal.core.errors import OutOfRange
 
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "epochs batch micro patience": (lambda value: value >= 1, "at least 1"),
-    "rate head_rate": (lambda value: 0 < value < inf, "more than 0"),
-    "weight_decay clip workers": (lambda value: 0 <= value < inf, "0 or more"),
+    "rate head_rate": (lambda value: 0 < value < inf, "more than 0 and finite"),
+    "weight_decay clip workers": (lambda value: 0 <= value < inf, "0 or more and finite"),
     "smoothing average warmup": (lambda value: 0 <= value < 1, "a share from 0 to less than 1"),
     "layer_decay": (lambda value: 0 < value <= 1, "a share in (0, 1]"),
     "val_share": (lambda value: 0 < value < 1, "a share between 0 and 1"),

@@ -189,7 +189,7 @@ def test_names_with_a_typo_are_refused(wrong: dict[str, Any], error: type, words
     [
         {"epochs": 0}, {"sizes": ()}, {"sizes": (8, 32)}, {"sizes": (16, 32), "epochs": 1},
         {"rate": 0.0}, {"average": 1.0}, {"least_area": 0.0}, {"val_share": 1.0}, {"canvas_px": 3},
-        {"teacher_weight": -1.0},
+        {"teacher_weight": -1.0}, {"rate": float("inf")}, {"clip": float("inf")},
     ],
 )  # fmt: skip
 def test_settings_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from foveal.image.preprocess import RGB, Preprocess
 
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "epochs batch": (lambda value: value >= 1, "at least 1"),
-    "rate": (lambda value: value > 0, "more than 0"),
-    "weight_decay clip teacher_weight seed": (lambda value: value >= 0, "0 or more"),
+    "rate": (lambda value: 0 < value < inf, "more than 0 and finite"),
+    "weight_decay clip teacher_weight seed": (
+        lambda value: 0 <= value < inf,
+        "0 or more and finite",
+    ),
     "smoothing average warmup": (lambda value: 0 <= value < 1, "a share from 0 to less than 1"),
     "least_area": (lambda value: 0 < value <= 1, "a share in (0, 1]"),
     "val_share": (lambda value: 0 < value < 1, "a share between 0 and 1"),

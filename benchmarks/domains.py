@@ -1,8 +1,9 @@
 """Claim: what a frozen backbone and the probe reach on five small sets of five domains.
 
-Run with ``python benchmarks/domains.py`` (resnet18, mobilenetv2_100, classical; about ten minutes
-on two cores). Each set is fitted on its ``train`` part alone and tested once on its ``val`` part,
-by the commands a user would type. Needs the shared data (``FOVEAL_SHARED`` or ``../shared``) and,
+Run with ``python benchmarks/domains.py`` (resnet18, mobilenetv2_100, classical, foveal-s with the
+choice of blocks and with its last features alone; about ten minutes on two cores). Each set is
+fitted on its ``train`` part alone and tested once on its ``val`` part, by the commands a user would
+type. Needs the shared data (``FOVEAL_SHARED`` or ``../shared``) and,
 for the first export of a network, the extra ``train``. One line of JSON per fit.
 """
 
@@ -28,6 +29,8 @@ BACKBONES = {
         "--mean", "0.5", "0.5", "0.5", "--std", "0.5", "0.5", "0.5",
     ],
     "classical": [],
+    "foveal-s": [],
+    "foveal-s, last": ["--features", "last"],
 }  # fmt: skip
 
 
@@ -46,12 +49,12 @@ def foveal(*words: object) -> dict[str, object]:
 
 def score(backbone: str, name: str, folder: Path, *more: str) -> dict[str, object]:
     """Fit on ``train``, test on ``val``; return what was promised, reached, and what it took."""
-    source, model = SHARED / "domains" / name, folder / f"{name}-{backbone}"
+    source, model = SHARED / "domains" / name, folder / f"{name}-{backbone.replace(', ', '-')}"
     groups = TRACKS if name == "gtsrb" else []
     start = time.perf_counter()
     made = foveal(
         "fit", source / "train", "--test-share", 0, "-o", model,
-        "--backbone", backbone, *BACKBONES[backbone],
+        "--backbone", backbone.partition(",")[0], *BACKBONES[backbone],
         *groups, *more,
     )  # fmt: skip
     seconds = time.perf_counter() - start

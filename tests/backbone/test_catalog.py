@@ -94,8 +94,8 @@ def test_a_typo_in_a_base_install_names_what_can_be_used(
     cached: Path, tiny: BackboneSettings
 ) -> None:
     expected = (
-        r"'test_resnot' is neither built in nor in the cache \(classical, test_resnet can be used; "
-        r"is it spelled right\?\), and exporting it needs the extra 'train'\. "
+        r"'test_resnot' is neither built in nor in the cache \(classical, foveal-s, test_resnet can "
+        r"be used; is it spelled right\?\), and exporting it needs the extra 'train'\. "
         r"Run: pip install 'foveal\[train\]'"
     )
     with pytest.raises(MissingExtra, match=expected):
@@ -181,17 +181,19 @@ def test_an_empty_name_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("base_install")
-def test_the_default_is_classical_in_a_base_install_and_says_why() -> None:
+def test_the_default_is_the_one_in_the_box_in_a_base_install_and_says_why() -> None:
     name, why = default_backbone()
-    assert name == "classical"
+    assert name == "foveal-s"
     assert "not in the cache" in why
     assert "torch" in why
 
 
-def test_the_default_is_classical_while_the_hub_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_is_the_one_in_the_box_while_the_hub_is_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     name, why = default_backbone()
-    assert name == "classical"
+    assert name == "foveal-s"
     assert "hub" in why
 
 

@@ -18,7 +18,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(demo, "write_demo", partial(demo.write_demo, per_class=5))
     monkeypatch.setattr(
-        "foveal.recipes.fit.default_backbone", lambda: ("classical", "classical is used.")
+        "foveal.recipes.task.default_backbone", lambda: ("classical", "classical is used.")
     )
 
 

@@ -231,7 +231,8 @@ def test_timm_builds_the_same_network_of_its_weights(backbone: OnnxBackbone) -> 
     import torch
 
     assert weights is not None
-    network = timm.create_model(spec.architecture, **spec.model_args).eval()
+    arguments = {"num_classes": spec.classes, **spec.model_args}  # the weights say how many
+    network = timm.create_model(spec.architecture, **arguments).eval()
     network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     pixels = pictures(spec.preprocess, 2)
     planes = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255

@@ -1,4 +1,4 @@
-"""From what a person named to a backbone that runs: classical, a path, torchvision's or timm's."""
+"""From what a person named to a backbone that runs: built in, a path, torchvision's or timm's."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from foveal.core.table import Table
 Make = Callable[[BackboneSettings, int | None], OnnxBackbone]  # settings, threads -> backbone
 
 DEFAULT = "mobilenetv2_100"  # the default where its weights can be had: small, fast, Apache-2.0
+BUILT_IN = "foveal-s"  # the default elsewhere
 TRAIN = ("torch", "torchvision", "timm", "onnxscript")  # what an export needs
 
 
@@ -28,10 +29,18 @@ def _classical(settings: BackboneSettings, threads: int | None) -> OnnxBackbone:
     return classical(settings.preprocess(DEFAULT_PREPROCESS), threads=threads)
 
 
+def _foveal_s(settings: BackboneSettings, threads: int | None) -> OnnxBackbone:
+    from foveal.backbone.foveal_s import DEFAULT_PREPROCESS, foveal_s
+
+    _refuse(settings, "weights", "model_args", "mean", "std")
+    return foveal_s(settings.preprocess(DEFAULT_PREPROCESS), threads=threads)
+
+
 BACKBONES: Table[Make] = Table(
     "backbone",
     {
         "classical": _classical,
+        "foveal-s": _foveal_s,
     },
 )  # timm's and torchvision's names come on top of these
 
@@ -77,21 +86,21 @@ def default_backbone() -> tuple[str, str]:
     """Return the name of the backbone to use where none was named, and why, as a sentence.
 
     ``mobilenetv2_100`` if its export from the hub is in the cache, or can be made now (the extra
-    ``train`` is installed and the hub answers within two seconds); else ``classical``.
+    ``train`` is installed and the hub answers within two seconds); else ``foveal-s``.
     """
     settings = BackboneSettings(backbone=DEFAULT)
     if store.cached_folder(settings).is_dir() or _the_only(settings):
         return DEFAULT, f"No backbone was named: {DEFAULT} is in the cache and is used."
     if missing := not_installed():
         return (
-            "classical",
-            f"No backbone was named: classical is used, because {DEFAULT} is not in the cache "
+            BUILT_IN,
+            f"No backbone was named: {BUILT_IN} is used, because {DEFAULT} is not in the cache "
             f"and exporting it needs {', '.join(missing)} (the extra 'train').",
         )
     if not hub_answers():
         return (
-            "classical",
-            f"No backbone was named: classical is used, because {DEFAULT} is not in the cache "
+            BUILT_IN,
+            f"No backbone was named: {BUILT_IN} is used, because {DEFAULT} is not in the cache "
             "and the hub with its weights does not answer.",
         )
     return DEFAULT, f"No backbone was named: {DEFAULT} is fetched from the hub."
@@ -147,7 +156,7 @@ def _export(settings: BackboneSettings, folder: Path, listener: Listener) -> Non
     name = settings.backbone
     if not_installed():
         kept = store.kept()
-        there = ", ".join(sorted({one.name for one in kept} | {"classical"}))
+        there = ", ".join(sorted({one.name for one in kept} | {*BACKBONES.names()}))
         if name in {one.name for one in kept}:
             raise NotThere(
                 f"The cache holds {name} of other weights, arguments or sizes, not of these.",

@@ -40,7 +40,7 @@ class BackboneSettings:
     What is None was not said: it comes from the record of the weights, or is assumed aloud.
     """
 
-    backbone: str  # a timm name, torchvision:NAME, classical, a backbone folder, an .onnx file
+    backbone: str  # timm's, torchvision:NAME, foveal-s, classical, a folder, an .onnx file
     weights: Path | None = None  # a safetensors file; None: from the hub
     model_args: Mapping[str, Any] = field(default_factory=dict)  # timm's: {"pad_type": "same"}
     size_px: int | None = None

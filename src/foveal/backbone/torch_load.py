@@ -50,7 +50,7 @@ def load_timm(settings: BackboneSettings) -> Loaded:
     """
     name = settings.backbone
     if not timm.is_model(name):
-        raise UnknownName("backbone", name, [*timm.list_models(), "classical"])
+        raise UnknownName("backbone", name, [*timm.list_models(), "classical", "foveal-s"])
     like = name if settings.weights is None else _likeliest(name)
     record = record_of(like)
     assumed: list[str] = []

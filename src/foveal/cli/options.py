@@ -46,7 +46,7 @@ Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first unread
 # Which network
 Backbone = Annotated[
     str | None,
-    option("A timm name, 'classical', a backbone folder or an .onnx file.", "--backbone"),
+    option("A timm name, foveal-s, classical, a folder or an .onnx file.", "--backbone"),
 ]
 Weights = Annotated[
     Path | None, option("Weights of the network: a .safetensors file.", "--weights")

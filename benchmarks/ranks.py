@@ -3,9 +3,9 @@
 A small residual network from scratch on surfaces of steel, by one process and by two and four ranks
 that share every batch of 32: the same order, augmentation, rates and initial weights. BatchNorm
 normalises by 32, 16 and 8 pictures then; with it frozen (its statistics taken from 256 pictures
-first) nothing differs but the rounding of sums.
+first) nothing differs but the rounding of sums, which float64 makes visible: there it is nothing.
 
-Run:     python benchmarks/ranks.py --save
+Run:     python benchmarks/ranks.py --save          (--kinds float64: one of the three alone)
 Data:    `shared/data/domains/neu_surface`: 360 pictures to train on, 90 that judge.
 Measure: seeds 0, 1, 2; how far weights are from those of one process in the end (largest
          difference, seed 0), log loss and pictures answered rightly of the kept epoch.
@@ -54,7 +54,7 @@ SETTINGS = TrainSettings(
     average=0.9,
     device="cpu",
 )
-RANKS, SEEDS, KINDS = (1, 2, 4), (0, 1, 2), ("batch", "frozen")
+RANKS, SEEDS, KINDS = (1, 2, 4), (0, 1, 2), ("batch", "frozen", "float64")
 
 
 def lesson() -> Lesson:
@@ -77,10 +77,16 @@ def lesson() -> Lesson:
 
 
 def network(shown: Lesson, kind: str, seed: int) -> nn.Module:
-    """Return the network to begin with; frozen: BatchNorms keep statistics of 256 pictures."""
+    """Return the network to begin with.
+
+    Args:
+        shown: the pictures.
+        kind: batch; frozen: BatchNorms keep statistics of 256 pictures; float64: that, and so.
+        seed: of the weights.
+    """
     torch.manual_seed(seed)
     made: nn.Module = timm.create_model("test_resnet", num_classes=shown.classes)
-    if kind == "frozen":
+    if kind != "batch":
         pixels = torch.from_numpy(shown.canvases.pixels[:256].copy()).permute(0, 3, 1, 2)
         norms = [part for part in made.modules() if isinstance(part, nn.BatchNorm2d)]
         for norm in norms:
@@ -90,6 +96,8 @@ def network(shown: Lesson, kind: str, seed: int) -> nn.Module:
         for norm in norms:
             norm.eval()
             norm.train = lambda _mode=True, norm=norm: norm
+    if kind == "float64":
+        made.double().register_forward_pre_hook(lambda _, planes: (planes[0].double(),))
     return made
 
 
@@ -122,6 +130,7 @@ def main() -> None:
     """Run all of it and say what came out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--save", action="store_true", help="write the results")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--rank", nargs=3, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.rank:
@@ -130,7 +139,7 @@ def main() -> None:
         return
     found: dict[str, Mapping[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for kind in KINDS:
+        for kind in chosen.kinds:
             alone: dict[str, torch.Tensor] = {}
             for ranks in RANKS:
                 seeds = SEEDS if kind == "batch" else SEEDS[:1]
@@ -151,7 +160,8 @@ def main() -> None:
                     flush=True,
                 )
     if chosen.save:
-        save("ranks", {"seeds": SEEDS, "batch": SETTINGS.batch, "found": found})
+        some = "" if len(chosen.kinds) == len(KINDS) else "_" + "_".join(chosen.kinds)
+        save(f"ranks{some}", {"seeds": SEEDS, "batch": SETTINGS.batch, "found": found})
 
 
 if __name__ == "__main__":

@@ -94,8 +94,8 @@ def test_a_typo_in_a_base_install_names_what_can_be_used(
     cached: Path, tiny: BackboneSettings
 ) -> None:
     expected = (
-        r"'test_resnot' is neither built in nor in the cache \(classical, foveal-s, test_resnet can "
-        r"be used; is it spelled right\?\), and exporting it needs the extra 'train'\. "
+        r"'test_resnot' is neither built in nor in the cache \(classical, foveal-s, test_resnet "
+        r"can be used; is it spelled right\?\), and exporting it needs the extra 'train'\. "
         r"Run: pip install 'foveal\[train\]'"
     )
     with pytest.raises(MissingExtra, match=expected):

@@ -36,13 +36,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[FitOrder, Path | None, 
 def test_it_says_what_to_type(cli: Callable, asked: list, photos: Path) -> None:
     said = cli("lr", photos, "-o", "lr.svg")
     assert (said.code, said.err) == (0, "A word.\n")
-    assert said.out.splitlines()[0] == "Suggested for sgd: --rate 2e-2 --head-rate 4e-2"
+    assert said.out.splitlines()[0] == "Suggested for sgd: --rate 5e-2 --head-rate 0.1"
     assert said.out.splitlines()[-1] == "lr.svg: 6 steps"
 
 
 def test_json_is_one_object(cli: Callable, asked: list, photos: Path) -> None:
     values = json.loads(cli("lr", photos, "--json", "-q").out)
-    assert values["suggestion"] == pytest.approx({"rate": 0.02, "head_rate": 0.04})
+    assert values["suggestion"] == pytest.approx({"rate": 0.05, "head_rate": 0.1})
     assert values["chart"] is None
     assert len(values["points"]) == 6
 

@@ -89,7 +89,7 @@ def course(**changes: object) -> LearningRates:
 
 def test_people_read_what_to_type_and_why() -> None:
     assert course().lines() == [
-        "Suggested for adamw: --rate 1e-4 --head-rate 6e-4",
+        "Suggested for adamw: --rate 2.5e-4 --head-rate 1.5e-3",
         "The loss falls fastest at 1e-4; a tenth of the rate at its least is 2.5e-4.",
         "At 5e-2 it was too high: the loss left all it had reached.",
         "lr.svg: 6 steps",
@@ -112,8 +112,8 @@ def test_one_mark_is_the_suggestion() -> None:
     drawn = ElementTree.fromstring(course().svg("title"))
     said = ["".join(each.itertext()) for each in drawn.iter() if each.get("class") == "said"]
     assert said == [
-        "where the loss falls fastest (suggested): 1e-4",
-        "a tenth of the rate at the least loss: 2.5e-4",
+        "where the loss falls fastest: 1e-4",
+        "a tenth of the rate at the least loss (suggested): 2.5e-4",
         "as it was set: 5e-4",
     ]
     chosen = [each for each in drawn.iter() if each.get("class") == "chosen"]

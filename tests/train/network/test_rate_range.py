@@ -231,8 +231,9 @@ def test_where_the_loss_only_rises_nothing_is_suggested() -> None:
     )
 
 
-def test_the_lower_of_two_suggestions_is_the_suggestion() -> None:
-    both = RateRange(points=(), too_high=True, steepest=0.3, tenth=0.2)
+@pytest.mark.parametrize("steepest", [0.3, 0.1, None])
+def test_the_tenth_is_the_suggestion_wherever_the_loss_falls_fastest(
+    steepest: float | None,
+) -> None:
+    both = RateRange(points=(), too_high=True, steepest=steepest, tenth=0.2)
     assert both.suggestion == 0.2
-    assert replace(both, steepest=0.1).suggestion == 0.1
-    assert replace(both, steepest=None).suggestion == 0.2

@@ -51,9 +51,12 @@ class RateRange:
 
     @property
     def suggestion(self) -> float | None:
-        """Return the lower one of the two: too low costs some epochs, too high the run."""
-        found = [share for share in (self.steepest, self.tenth) if share is not None]
-        return min(found, default=None)
+        """Return the tenth: it comes from all batches up to the least loss.
+
+        Where a head is good already, the loss falls by less than batches differ, and where it
+        does so fastest says little.
+        """
+        return self.tenth
 
 
 def rate_range(

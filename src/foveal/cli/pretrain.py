@@ -75,7 +75,9 @@ def pretrain(  # noqa: PLR0913 — one parameter per option
     std: o.Std = None,
     crop: o.Crop = None,
     device: Annotated[str | None, o.option("cpu, cuda, cuda:1 (auto).", "--device")] = None,
-    precision: Annotated[str | None, o.option("float32 or bf16 (auto).", "--precision")] = None,
+    precision: Annotated[
+        str | None, o.option("float32, bf16 or fp16 (auto).", "--precision")
+    ] = None,
     seed: Annotated[int | None, o.option("Of all that is drawn (0).", "--seed")] = None,
     path_column: o.PathColumn = None,
     label_column: o.LabelColumn = None,

@@ -216,7 +216,9 @@ def _trained(
 
     place, here, clock, listener = around
     settings = order.settings
-    network = here.place(new_network(settings, course))
+    network = new_network(settings, course)
+    here = here.suited_to(network)
+    network = here.place(network)
     with clock("training"):
         run = train(
             network,

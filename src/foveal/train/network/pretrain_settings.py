@@ -61,7 +61,7 @@ class PretrainSettings:
     std: RGB = Preprocess().std
     crop: float = 1.0  # share of the resized side that is kept when the network is used
     device: str = "auto"  # cpu, cuda, cuda:1
-    precision: str = "auto"  # float32, bf16
+    precision: str = "auto"  # float32, bf16, fp16
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import foveal
 from foveal.core.errors import BadWeights, OutOfRange, UnknownName
 from foveal.core.listener import SILENT
+from foveal.recipes import schooling
 from foveal.recipes.model import Model
 from foveal.recipes.requested import FitOrder
 from foveal.recipes.story import fit_and_save
@@ -41,6 +43,14 @@ def order(data: Path, backbone: Path, **changes: object) -> FitOrder:
 
 def finetuned(data: Path, backbone: Path, **changes: object) -> Model:
     return foveal.fit(data, **{**QUICK, "backbone": str(backbone), **changes})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def training_wins() -> Iterator[pytest.MonkeyPatch]:
+    """Let no network be kept as it was: two epochs on noise are rarely better than none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schooling, "_start", lambda *_: None)
+        yield patch
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +115,27 @@ def test_the_card_and_the_run_say_what_was_done(model: Model) -> None:
 def test_the_same_fit_gives_the_same_bytes(model: Model, hard: Path, trainable: Path) -> None:
     again = finetuned(hard, trainable)
     assert again.bundle.card["sha256"] == model.bundle.card["sha256"]
+
+
+def test_a_network_that_no_epoch_made_better_on_val_is_kept_as_it_was(
+    hard: Path, trainable: Path, heard: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.numpy import load, load_file
+
+    def start(begun: schooling.Begun, *_: object) -> schooling._Start:
+        return schooling._Start(state=deepcopy(begun.network.state_dict()), loss=0.0)
+
+    monkeypatch.setattr(schooling, "_start", start)
+    listener = heard()
+    one = finetuned(hard, trainable, listener=listener)
+    assert any("it is kept as it was, with the probe's head" in s for s in listener.sentences)
+    assert one.bundle.card["training"]["kept"] is None
+    before = load_file(trainable / "model.safetensors")
+    after = load(one.bundle.read("model.safetensors"))
+    same = [name for name in before if before[name].shape == after[name].shape]
+    assert all(np.array_equal(before[name], after[name]) for name in same)
+    probe = one.run["course"]["probe_top1"]
+    assert one.bundle.card["promise"]["metrics"]["top1"]["value"] == probe  # it reads the last too
 
 
 def test_frozen_stages_do_not_move(hard: Path, trainable: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from foveal.data.manifest import Manifest
 from foveal.data.scan import broken_check
 from foveal.data.split import folds
 from foveal.data.units import Units, join
+from foveal.image.preprocess import Preprocess
 from foveal.image.stream import stream
 from foveal.model.classifier import CLASSICAL
 from foveal.model.feature_store import FeatureStore
@@ -132,3 +134,16 @@ def proof_rows(rows: Rows) -> list[int]:
         turns[int(rows.labels_N[row])] += 1
         order.append((turns[int(rows.labels_N[row])], row))
     return [row for _, row in sorted(order)[:PROOF]]
+
+
+def files_of(rows: Rows) -> list[Path]:
+    """Return the file of every row."""
+    return [rows.manifest.file(path) for path in rows.manifest.paths]
+
+
+def pixels_of(rows: Rows, chosen: Sequence[int], preprocess: Preprocess) -> NDArray[np.uint8]:
+    """Return chosen rows' pictures (N, size, size, 3) as a network sees them in use."""
+    files = files_of(rows)
+    return np.concatenate(
+        [batch.pixels for batch in stream([files[row] for row in chosen], preprocess)]
+    )

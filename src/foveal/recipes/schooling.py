@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +18,13 @@ from foveal.backbone.spec import LAST, BackboneSpec
 from foveal.core.duration import parse_duration
 from foveal.core.errors import MissingExtra
 from foveal.core.settings import to_mapping
-from foveal.image.stream import stream
 from foveal.model import parts
 from foveal.model.classifier import Classifier
 from foveal.model.linear import LinearHead, softmax
 from foveal.recipes.diary import Diary, course_of
 from foveal.recipes.fitted import Fitted
 from foveal.recipes.promise import held_out, promise_of
-from foveal.recipes.rows import Rows, proof_rows
+from foveal.recipes.rows import Rows, files_of, pixels_of, proof_rows
 from foveal.recipes.task import Task
 from foveal.recipes.tracking import trackers
 from foveal.train.head.temperature import temperature
@@ -87,6 +87,7 @@ def schooled(task: Task, begun: Begun, here: Machine) -> Fitted:
     here = here.suited_to(begun.network)
     with ready(task, begun, here) as (learning, whole):
         task, plan = within_budget(task, learning, whole, here)
+        start = _start(begun, learning, plan)
         with task.clock("training"), Diary(task, plan) as diary:
             trained = train(
                 learning,
@@ -97,8 +98,36 @@ def schooled(task: Task, begun: Begun, here: Machine) -> Fitted:
                 tell=diary.tell,
             )
     begun.network.eval()  # where only a part of it was trained, by that part's name
+    stays = start is not None and start.loss <= _best(trained)
+    if start is not None and stays:
+        begun.network.load_state_dict(start.state)
+        task.listener.say(
+            f"No epoch had less log loss on val than the network as it was ({_best(trained):.3f}, "
+            f"{start.loss:.3f}): it is kept as it was, with the probe's head."
+        )
     with task.clock("graph"):
-        return _fitted(task, begun, trained, here)
+        return _fitted(task, begun, trained, here, stays=stays)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Start:
+    """A network before its training: what it has to be better than."""
+
+    state: Mapping[str, Any]
+    loss: float  # log loss on val
+
+
+def _start(begun: Begun, learning: Network, plan: Plan) -> _Start | None:
+    """Return the network as a probe's head makes it; None for one that knows nothing yet."""
+    if begun.probe is None:
+        return None
+    learning.eval()
+    state = deepcopy(begun.network.state_dict())
+    return _Start(state=state, loss=plan.judge(learning)["log_loss"])
+
+
+def _best(trained: Trained) -> float:
+    return trained.epochs[trained.kept - 1].scores["log_loss"]
 
 
 @contextmanager
@@ -183,7 +212,7 @@ def lesson_of(task: Task, begun: Begun) -> Lesson:
 
     rows, preprocess = begun.rows, begun.spec.preprocess
     ((train, val),) = rows.pairs
-    files = _files(rows)
+    files = files_of(rows)
     learnt = canvases(
         [files[row] for row in train.tolist()],
         preprocess,
@@ -236,7 +265,7 @@ def _settings(task: Task) -> dict[str, Any]:
     return settings
 
 
-def _fitted(task: Task, begun: Begun, trained: Trained, here: Machine) -> Fitted:
+def _fitted(task: Task, begun: Begun, trained: Trained, here: Machine, *, stays: bool) -> Fitted:
     """Return the trained network as a classifier, with everything known of it."""
     from foveal.backbone.torch_trained import backbone_of, head_of
     from foveal.train.network.answers import last_features_of, logits_of
@@ -247,9 +276,9 @@ def _fitted(task: Task, begun: Begun, trained: Trained, here: Machine) -> Fitted
     inputs = Inputs(preprocess=spec.preprocess, classes=len(classes), machine=here)
     ((learnt, val),) = rows.pairs
     shown = proof_rows(rows)
-    logits_MK = logits_of(network, _pixels(rows, val.tolist(), spec), inputs)
-    proof_NK = logits_of(network, _pixels(rows, shown, spec), inputs)
-    some = _pixels(rows, learnt[:CENTRE].tolist(), spec)
+    logits_MK = logits_of(network, pixels_of(rows, val.tolist(), spec.preprocess), inputs)
+    proof_NK = logits_of(network, pixels_of(rows, shown, spec.preprocess), inputs)
+    some = pixels_of(rows, learnt[:CENTRE].tolist(), spec.preprocess)
     centre_D = last_features_of(network, some, inputs).mean(axis=0, dtype=np.float64)
     cool = temperature(logits_MK, rows.labels_N[val])
     host = backbone_of(network, spec, weights=f"{spec.weights}, trained further on these pictures")
@@ -264,8 +293,8 @@ def _fitted(task: Task, begun: Begun, trained: Trained, here: Machine) -> Fitted
     )
     with task.clock("promise"):
         promise = promise_of(held_out(rows, val, softmax(logits_MK / cool)), HOW)
-    files = _files(rows)
-    training = _training(task, begun, trained, here)
+    files = files_of(rows)
+    training = _training(task, begun, trained, here, stays=stays)
     return Fitted(
         classifier=classifier,
         prepared=rows.prepared,
@@ -280,13 +309,15 @@ def _fitted(task: Task, begun: Begun, trained: Trained, here: Machine) -> Fitted
     )
 
 
-def _training(task: Task, begun: Begun, trained: Trained, here: Machine) -> dict[str, Any]:
+def _training(
+    task: Task, begun: Begun, trained: Trained, here: Machine, *, stays: bool
+) -> dict[str, Any]:
     """Return what the card says of the training; no times are in it."""
     wanted = task.settings.train
     facts = {
         "strategy": wanted.strategy,
         "epochs": len(trained.epochs),
-        "kept": trained.kept,
+        "kept": None if stays else trained.kept,
         "policy": wanted.policy,
         "optimizer": wanted.optimizer,
         "batch": wanted.batch,
@@ -300,16 +331,8 @@ def _training(task: Task, begun: Begun, trained: Trained, here: Machine) -> dict
         f"{len(trained.epochs)} epochs of {wanted.optimizer} at {facts['size_px']} pixels with the "
         f"policy {wanted.policy!r}{frozen}, judged on {facts['val_images']} val pictures."
     )
+    if stays:
+        sentence += (
+            " None was better than the network as it was, with the probe's head: that is kept."
+        )
     return {**facts, "sentence": sentence}
-
-
-def _pixels(rows: Rows, chosen: Sequence[int], spec: BackboneSpec) -> NDArray[np.uint8]:
-    """Return pictures (N, size, size, 3) as the network will see them in use."""
-    files = _files(rows)
-    return np.concatenate(
-        [batch.pixels for batch in stream([files[row] for row in chosen], spec.preprocess)]
-    )
-
-
-def _files(rows: Rows) -> list[Path]:
-    return [rows.manifest.file(path) for path in rows.manifest.paths]

@@ -74,7 +74,8 @@ class Saved:
                 f"pictures; the head reads {' + '.join(card['blocks'])}."
             )
         if training := card.get("training"):
-            out.append(f"{training['sentence']} Epoch {training['kept']} was kept.")
+            kept = f" Epoch {training['kept']} was kept." if training["kept"] else ""
+            out.append(training["sentence"] + kept)
         if seconds := self.model.run.get("seconds"):
             out.append(f"{sum(seconds.values()):.1f} s: " + _stages(seconds))
         if (card.get("data") or {}).get("images", {}).get("test"):

@@ -98,7 +98,7 @@ def schooled(task: Task, begun: Begun, here: Machine) -> Fitted:
                 tell=diary.tell,
             )
     begun.network.eval()  # where only a part of it was trained, by that part's name
-    stays = start is not None and start.loss <= _best(trained)
+    stays = start is not None and no_gain(_best(trained), start.loss)
     if start is not None and stays:
         begun.network.load_state_dict(start.state)
         task.listener.say(
@@ -124,6 +124,15 @@ def _start(begun: Begun, learning: Network, plan: Plan) -> _Start | None:
     learning.eval()
     state = deepcopy(begun.network.state_dict())
     return _Start(state=state, loss=plan.judge(learning)["log_loss"])
+
+
+def no_gain(best: float, before: float) -> bool:
+    """Return whether a log loss is no less than the one before; one that is no number is not.
+
+    >>> no_gain(0.3, 0.5), no_gain(0.5, 0.5), no_gain(float("nan"), 0.5)
+    (False, True, True)
+    """
+    return not best < before
 
 
 def _best(trained: Trained) -> float:

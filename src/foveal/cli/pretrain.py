@@ -43,6 +43,9 @@ def pretrain(  # noqa: PLR0913 — one parameter per option
     warmup: Annotated[
         float | None, o.option("Share of the run in which the rate rises (0.05).", "--warmup")
     ] = None,
+    hold: Annotated[
+        float | None, o.option("Share of the run at the peak rate, after that (0).", "--hold")
+    ] = None,
     least_area: Annotated[
         float | None, o.option("Least share of a picture that is shown (0.5).", "--least-area")
     ] = None,
@@ -104,9 +107,10 @@ def pretrain(  # noqa: PLR0913 — one parameter per option
     wanted = o.given(
         arch=arch, epochs=epochs, batch=batch, rate=rate, optimizer=optimizer,
         weight_decay=weight_decay, smoothing=smoothing, average=average, warmup=warmup,
-        least_area=least_area, val_share=val_share, init=init, teacher_weight=teacher_weight,
-        mean=mean, std=std, crop=crop, device=device, precision=precision, seed=seed,
-        canvas_px=canvas, sizes=None if sizes is None else sizes.split(","),
+        hold=hold, least_area=least_area, val_share=val_share, init=init,
+        teacher_weight=teacher_weight, mean=mean, std=std, crop=crop, device=device,
+        precision=precision, seed=seed, canvas_px=canvas,
+        sizes=None if sizes is None else sizes.split(","),
         model_args=o.model_arguments(model_arg) if model_arg else None,
     )  # fmt: skip
     if no_mirror:

@@ -184,12 +184,21 @@ def test_names_with_a_typo_are_refused(wrong: dict[str, Any], error: type, words
         train(new_network(settings, lesson), plan(lesson, settings))
 
 
+def test_the_rate_stays_at_its_peak_for_the_share_that_is_asked_for() -> None:
+    settings = replace(SETTINGS, warmup=0.1, hold=0.5)
+    begun = plan(course(), settings)
+    rates = [begun.rate(step) for step in range(begun.steps)]
+    assert rates.count(1.0) >= begun.steps // 2
+    assert rates[-1] < 0.1
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"epochs": 0}, {"sizes": ()}, {"sizes": (8, 32)}, {"sizes": (16, 32), "epochs": 1},
         {"rate": 0.0}, {"average": 1.0}, {"least_area": 0.0}, {"val_share": 1.0}, {"canvas_px": 3},
         {"teacher_weight": -1.0}, {"rate": float("inf")}, {"clip": float("inf")},
+        {"hold": -0.1}, {"hold": 0.5, "warmup": 0.5},
     ],
 )  # fmt: skip
 def test_settings_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:

@@ -27,3 +27,16 @@ def test_a_rise_as_long_as_the_run_is_refused(total: int, warmup: int) -> None:
 def test_a_floor_that_is_no_share_is_refused() -> None:
     with pytest.raises(OutOfRange, match="floor"):
         warmup_cosine(0, total=10, floor=2.0)
+
+
+def test_it_stays_at_the_peak_for_as_long_as_it_is_told_to() -> None:
+    rates = [warmup_cosine(step, total=100, warmup=10, hold=50) for step in range(101)]
+    assert rates[9:61] == [1.0] * 52
+    assert all(a > b for a, b in pairwise(rates[60:]))
+    assert rates[80] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("hold", [-1, 90])
+def test_a_peak_that_leaves_no_fall_is_refused(hold: int) -> None:
+    with pytest.raises(OutOfRange, match="hold"):
+        warmup_cosine(0, total=100, warmup=10, hold=hold)

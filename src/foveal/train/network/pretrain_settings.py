@@ -18,7 +18,10 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: 0 <= value < inf,
         "0 or more and finite",
     ),
-    "smoothing average warmup": (lambda value: 0 <= value < 1, "a share from 0 to less than 1"),
+    "smoothing average warmup hold": (
+        lambda value: 0 <= value < 1,
+        "a share from 0 to less than 1",
+    ),
     "least_area": (lambda value: 0 < value <= 1, "a share in (0, 1]"),
     "val_share": (lambda value: 0 < value < 1, "a share between 0 and 1"),
     "canvas_px": (lambda value: value >= 16, "at least 16 pixels"),
@@ -54,6 +57,7 @@ class PretrainSettings:
     average: float = 0.998  # decay of the moving average of weights, in [0, 1); 0: none
     clip: float = 5.0  # largest norm of the gradient; 0: any
     warmup: float = 0.05  # share of the steps in which the rate rises, in [0, 1)
+    hold: float = 0.0  # share of the steps at the peak before it falls, in [0, 1)
     val_share: float = 0.05  # held out of the pictures, where no val part is given
     init: Path | None = None  # weights to begin with; None: chance
     seed: int = 0
@@ -70,6 +74,8 @@ class PretrainSettings:
                 value = getattr(self, name)
                 if value is not None and not fits(value):
                     raise OutOfRange(name, value, expected)
+        if self.warmup + self.hold >= 1:
+            raise OutOfRange("hold", self.hold, f"less than 1 - warmup = {1 - self.warmup:g}")
         if not self.sizes or min(self.sizes) < 16:
             raise OutOfRange("sizes", list(self.sizes), "sizes of at least 16 pixels")
         if len(self.sizes) > self.epochs:

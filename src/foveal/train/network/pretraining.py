@@ -120,7 +120,12 @@ def plan_of(
         optimizer=lambda network: make_optimizer(_groups(network, settings)),
         loss=loss,
         loss_settings=LossSettings(smoothing=settings.smoothing),
-        rate=partial(warmup_cosine, total=total, warmup=int(settings.warmup * total)),
+        rate=partial(
+            warmup_cosine,
+            total=total,
+            warmup=int(settings.warmup * total),
+            hold=int(settings.hold * total),
+        ),
         judge=lambda network: course.score(
             answers(network, course, settings.preprocess, machine), course.val_labels_M
         ),

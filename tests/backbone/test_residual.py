@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import timm
 import torch
+from timm.models.resnet import Bottleneck
 from torch.nn.functional import adaptive_avg_pool2d
 
 from foveal.backbone.residual import residual
 from foveal.backbone.running import OnnxBackbone
 from foveal.backbone.spec import LAST, LAST_MAP, LOGITS, BackboneSpec
 from foveal.backbone.torch_bodies import TimmBody
-from foveal.core.errors import OutOfRange
+from foveal.core.errors import BadWeights, OutOfRange
 from foveal.image.preprocess import Preprocess
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -25,13 +26,28 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "stem_width": 8,
     },
     "plain stem": {"layers": (2, 1, 1, 2), "channels": (64, 16, 24, 32)},
+    "bottlenecks": {"layers": (1, 2, 1, 1), "channels": (8, 8, 8, 8), "block": Bottleneck},
+    "bottlenecks in groups": {
+        "layers": (1, 1, 1, 1),
+        "channels": (16, 16, 16, 16),
+        "block": Bottleneck,
+        "cardinality": 4,
+        "base_width": 16,
+    },
+}
+OTHERS: dict[str, tuple[dict[str, Any], str]] = {  # what a plain ResNet is not
+    "squeeze and excitation": ({"block_args": {"attn_layer": "se"}}, "layer1.0.se"),
+    "means on the way around": ({"avg_down": True}, "layer2.0"),
+    "a blurred pool": ({"replace_stem_pool": True}, "maxpool"),
+    "no classifier": ({"num_classes": 0}, "fc.weight is missing"),
 }
 
 
 def network_of(arguments: dict[str, Any]) -> torch.nn.Module:
     """A network with weights and statistics of chance, and none of them at its default."""
     torch.manual_seed(0)
-    network = timm.create_model("resnet18", num_classes=5, zero_init_last=False, **arguments)
+    arguments = {"num_classes": 5, "zero_init_last": False, **arguments}
+    network = timm.create_model("resnet18", **arguments)
     for layer in network.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.running_mean.normal_()
@@ -81,3 +97,16 @@ def test_equal_weights_give_equal_bytes() -> None:
 def test_a_size_whose_grids_would_not_halve_is_refused() -> None:
     with pytest.raises(OutOfRange, match="a multiple of 32"):
         residual({}, Preprocess(size_px=100))
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_network_with_other_parts_is_refused(kind: str) -> None:
+    arguments, words = OTHERS[kind]
+    weights = {k: v.numpy() for k, v in network_of(arguments).state_dict().items()}
+    with pytest.raises(BadWeights, match=words):
+        residual(weights, Preprocess(size_px=64))
+
+
+def test_weights_of_something_else_are_refused() -> None:
+    with pytest.raises(BadWeights, match="no plain ResNet"):
+        residual({"blocks.0.attn.qkv.weight": np.zeros((3, 3))}, Preprocess(size_px=64))

@@ -18,8 +18,9 @@ from foveal.backbone import graphs, store, torch_export
 from foveal.backbone.running import OnnxBackbone
 from foveal.backbone.settings import BackboneSettings
 from foveal.backbone.spec import LAST, LAST_MAP, LOGITS
+from foveal.backbone.torch_bodies import TimmBody
 from foveal.backbone.torch_export import export
-from foveal.backbone.torch_load import load_timm
+from foveal.backbone.torch_load import Loaded, load_timm
 from foveal.core.errors import BadWeights
 from foveal.image.preprocess import Preprocess
 
@@ -91,6 +92,38 @@ def test_equal_networks_give_equal_bytes_with_no_trace_of_the_machine_or_on_the_
     assert said.out == said.err == ""
     for trace in (b"/home", b"site-packages", b"torch", b".py", str(Path.cwd()).encode()):
         assert trace not in content
+
+
+def small_resnet18(like: Loaded, **arguments: object) -> Loaded:
+    import timm
+
+    torch.manual_seed(0)
+    network = timm.create_model("resnet18", channels=(8, 8, 16, 16), **arguments).eval()
+    body = TimmBody(network, like.preprocess.size_px).eval()
+    return replace(like, network=network, body=body, architecture="resnet18")
+
+
+def test_a_plain_resnet_is_assembled_and_needs_no_exporter(
+    tiny: BackboneSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("torch's exporter was called")
+
+    monkeypatch.setattr(torch_export, "_exported", never)
+    spec, model = export(small_resnet18(load_timm(tiny)))
+    assert [stage.grid for stage in spec.stages] == [16, 8, 4, 2]
+    assert model.producer_name == "foveal"
+
+
+def test_what_only_looks_like_a_plain_resnet_goes_through_torchs_exporter(
+    tiny: BackboneSettings,
+) -> None:
+    loaded = small_resnet18(load_timm(tiny), act_layer="silu")
+    spec, model = export(loaded)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    expected = hooked(loaded.network, {}, normalised(pixels, spec.preprocess))
+    got = OnnxBackbone(spec, model, threads=1).embed(pixels, [LOGITS])
+    assert close(got[LOGITS], expected[LOGITS])
 
 
 def test_a_graph_that_disagrees_with_torch_is_refused(

@@ -13,17 +13,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import foveal
 from foveal.backbone.catalog import pick
 from foveal.backbone.settings import BackboneSettings
-from foveal.core.errors import AlreadyThere, BadData, CannotResume, MissingExtra, NotThere
+from foveal.core.errors import (
+    AlreadyThere,
+    BadData,
+    BadWeights,
+    CannotResume,
+    DiskFull,
+    FovealError,
+    MissingExtra,
+    NotThere,
+)
 from foveal.core.listener import SILENT
 from foveal.data.reading import ReadSettings
 from foveal.recipes import pretrain, teacher
 from foveal.recipes.pictures import Pictures, schoolbook
 from foveal.recipes.pretrain import PretrainOrder, pretrain_and_save
 from foveal.recipes.teacher import FACTS, SEEN, seen_by
+from foveal.recipes.workplace import Workplace
 from foveal.train.network.pretrain_settings import PretrainSettings
 
 SMALL = {"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16], "stem_type": "deep", "stem_width": 8}
@@ -152,6 +163,65 @@ def test_the_base_install_says_which_extra_is_missing(
         pretrain_and_save(PretrainOrder(data=(tmp_path,)), tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("file", "error", "words"),
+    [
+        ("gone.safetensors", NotThere, "gone.safetensors"),
+        ("other.safetensors", BadWeights, "does not fit resnet18: .* missing"),
+    ],
+)
+def test_weights_to_begin_with_are_looked_at_before_the_teacher_works(
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    error: type[FovealError],
+    words: str,
+) -> None:
+    save_file({"fc.weight": np.zeros((3, 16), np.float32)}, tmp_path / "other.safetensors")
+    monkeypatch.setattr(pretrain, "seen_by", lambda *_: pytest.fail("the teacher was asked"))
+    order = PretrainOrder(
+        data=(photos,),
+        settings=replace(SETTINGS, init=tmp_path / file),
+        teacher=BackboneSettings(backbone="classical"),
+    )
+    with pytest.raises(error, match=words):
+        pretrain_and_save(order, tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"other.safetensors"}
+
+
+def test_two_processes_never_train_at_one_place(photos: Path, tmp_path: Path) -> None:
+    order = PretrainOrder(data=(photos,), settings=SETTINGS)
+    with (
+        Workplace.of(tmp_path / "out").held({}),
+        pytest.raises(AlreadyThere, match="Another process is training"),
+    ):
+        pretrain_and_save(order, tmp_path / "out", overwrite=True)
+
+
+def test_what_the_teacher_saw_survives_a_failure_and_is_used_again(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(SETTINGS, epochs=1, sizes=(32,))
+    order = PretrainOrder(
+        data=(photos,), settings=settings, teacher=BackboneSettings(backbone="classical")
+    )
+
+    def full(*_: object) -> None:
+        raise DiskFull(tmp_path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pretrain, "_decoded", full)
+        with pytest.raises(DiskFull):
+            pretrain_and_save(order, tmp_path / "out")
+    assert (tmp_path / "out.training" / SEEN).is_file()
+    with pytest.raises(AlreadyThere, match="Go on with it by --resume"):
+        pretrain_and_save(order, tmp_path / "out")
+    monkeypatch.setattr(teacher, "stream", lambda *_, **__: pytest.fail("computed again"))
+    pretrain_and_save(order, tmp_path / "out", resume=True)
+    assert not (tmp_path / "out.training").exists()
+
+
 class TestTheTeacher:
     @pytest.fixture
     def pictures(self, photos: Path) -> Iterator[Pictures]:
@@ -195,10 +265,11 @@ def test_the_command_line_says_mistakes_in_one_sentence(tmp_path: Path) -> None:
         return done.stderr
 
     assert "There is no shard at gone.tar" in says("gone.tar", "-o", "out")
-    assert "sizes = [3] cannot work." in says("gone.tar", "-o", "out", "--sizes", "3")
+    assert "--sizes [3] cannot work." in says("gone.tar", "-o", "out", "--sizes", "3")
     assert "where something is said of a teacher" in says(
         "gone.tar", "-o", "out", "--teacher-size", "96"
     )
+    assert not list(tmp_path.iterdir())
 
 
 def test_only_a_backbone_is_ever_replaced(photos: Path, tmp_path: Path) -> None:

@@ -33,6 +33,11 @@ class Pictures:
     names: Sequence[str]  # for people
     digest: str  # SHA-256 that stands for their content and order
 
+    @property
+    def fact(self) -> str:
+        """What a run remembers of them: another number tells more than another hash."""
+        return f"{len(self.sources):,} pictures, {self.digest}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Schoolbook:

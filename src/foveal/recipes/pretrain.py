@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,7 +89,9 @@ def pretrain_and_save(
 
     Raises:
         MissingExtra: in a base install.
-        AlreadyThere: if something is there that may not be replaced.
+        AlreadyThere: if something is there that may not be replaced, or another process is
+            training there.
+        BadWeights: if the weights to begin with are of another network.
         BadData: where there is nothing to learn from.
         CannotResume: if settings or data are not those that the run was begun with.
     """
@@ -96,16 +99,21 @@ def pretrain_and_save(
         raise MissingExtra("Training a network", "train")
     from foveal.train.network.allocator import keep_freed_memory
     from foveal.train.network.machine import machine
+    from foveal.train.network.pretraining import bare_network
 
     _check_out(out, overwrite=overwrite)
     keep_freed_memory()
     settings, place, clock = order.settings, Workplace.of(out), Clock()
-    with machine(settings.device, settings.precision) as here:
+    with machine(settings.device, settings.precision) as here, ExitStack() as own:
         with here.leader_first():
             if here.leads:
-                _begin(place, order, overwrite=overwrite, resume=resume)
+                begun = place.held(to_mapping(order), resume=resume, overwrite=overwrite)
+                if resume:
+                    place.settings()  # refuses where there is none
+                own.enter_context(begun)
             with clock("reading files"):
                 book = _book(order, listener)
+            bare_network(settings, len(book.classes))  # refuses before the teacher's long work
             with clock("teacher"):
                 teacher = None if order.teacher is None else pick(order.teacher, listener)
                 seen = (
@@ -132,16 +140,6 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
             f"{out} holds more than a backbone: {more[0]}.",
             hint="Only a backbone may be replaced: choose another name.",
         )
-
-
-def _begin(place: Workplace, order: PretrainOrder, *, overwrite: bool, resume: bool) -> None:
-    if resume:
-        place.settings()  # refuses where there is none
-        return
-    if not (place.folder.is_dir() and not place.checkpoints.is_dir()):  # only the teacher's work
-        place.check_free(overwrite=overwrite)
-        place.remove()
-    place.begin(to_mapping(order))
 
 
 def _book(order: PretrainOrder, listener: Listener) -> Schoolbook:
@@ -195,8 +193,8 @@ def _facts(order: PretrainOrder, book: Schoolbook, teacher: str | None) -> dict[
     return {
         "settings": settings,
         "begun_from": None if init is None else sha256_of(init),
-        "train": book.train.digest,
-        "val": book.val.digest,
+        "train": book.train.fact,
+        "val": book.val.fact,
         "classes": list(book.classes),
         "teacher": teacher,
         "how": book.how,

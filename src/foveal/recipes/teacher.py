@@ -14,8 +14,9 @@ from foveal.core.listener import Listener
 from foveal.core.settings import read_json, to_json
 from foveal.image.stream import stream
 from foveal.recipes.pictures import Pictures
+from foveal.recipes.workplace import TEACHER
 
-SEEN, FACTS = "teacher.npy", "teacher.json"
+SEEN, FACTS = TEACHER, "teacher.json"
 _BATCH = 64
 
 

@@ -3,6 +3,7 @@
     MODEL.training/settings.json    the fit as it was asked for
     MODEL.training/checkpoints/     see ``train.network.checkpoint``
     MODEL.training/metrics.jsonl    a line an epoch
+    MODEL.training/teacher.npy      what the teacher of a pretraining sees
 
 It lies beside the model that is to be, and goes when that is there: so whatever cuts a run off,
 ``foveal fit --resume -o MODEL`` finds what it needs, and a finished model has none.
@@ -24,6 +25,7 @@ from foveal.core.settings import read_json, to_json
 from foveal.recipes.clock import METRICS, to_lines
 
 SETTINGS, CHECKPOINTS = "settings.json", "checkpoints"
+TEACHER = "teacher.npy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,8 @@ class Workplace:
     @property
     def worth_keeping(self) -> bool:
         """Whether anything was learnt here: a fit that failed before has nothing to resume."""
-        return self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
+        begun = self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
+        return begun or (self.folder / TEACHER).is_file()
 
     @contextmanager
     def held(

@@ -46,3 +46,11 @@ def test_a_flag_is_no_number_and_no_entries_are_no_entry() -> None:
     for before, now in [(True, 1), ("1", 1), ({}, None), (None, "None")]:
         with pytest.raises(CannotResume, match="x was "):
             check_same({"x": before}, {"x": now}, where=Path("run"))
+
+
+def test_a_setting_that_came_later_is_none_of_the_changes_as_long_as_it_is_off() -> None:
+    for off in (None, 0, 0.0, False, "", []):
+        check_same({"x": 1}, {"x": 1, "later": off}, where=Path("run"))
+        check_same({"x": 1, "gone": off}, {"x": 1}, where=Path("run"))
+    with pytest.raises(CannotResume, match="later was not there, is 1"):
+        check_same({"x": 1}, {"x": 1, "later": 1}, where=Path("run"))

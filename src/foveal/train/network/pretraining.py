@@ -52,16 +52,16 @@ class Course:
     called: Callable[[int], str]  # the name of a canvas's row
 
 
-def new_network(settings: PretrainSettings, course: Course) -> nn.Module:
-    """Return a network that knows nothing, or what ``settings.init`` holds.
+def bare_network(settings: PretrainSettings, classes: int) -> nn.Module:
+    """Return a network for so many classes that knows nothing, or what ``settings.init`` holds.
 
-    With a teacher it is a `Student`, whose ``network`` is what is wanted in the end. Chance is a
-    function of the seed.
+    Chance is a function of the seed.
 
     Raises:
         UnknownName: for an architecture that timm does not know.
         OutOfRange: for arguments that it does not take.
-        BadWeights: if the weights to begin with are of another network.
+        NotThere: if there are no weights to begin with at the path that was named.
+        BadWeights: if they are of another network.
     """
     import timm
 
@@ -73,15 +73,25 @@ def new_network(settings: PretrainSettings, course: Course) -> nn.Module:
     if "num_classes" in settings.model_args:
         raise OutOfRange("model_args", "num_classes", "nothing: the pictures say how many")
     with random_from("network", settings.seed):
-        arguments = {**settings.model_args, "num_classes": course.classes}
+        arguments = {**settings.model_args, "num_classes": classes}
         network = build(settings.arch, arguments, pretrained=False)
-        if settings.init is not None:
-            tensors = from_file(settings.init)
-            fill(network, tensors, convert=None, where=settings.init.name, name=settings.arch)
-        if not isinstance(cast(Any, network).get_classifier(), nn.Linear):
-            raise BadWeights(f"{settings.arch} has no single linear layer as its classifier.")
-        if course.seen_nD is None:
-            return network
+    if settings.init is not None:
+        tensors = from_file(settings.init)
+        fill(network, tensors, convert=None, where=settings.init.name, name=settings.arch)
+    if not isinstance(cast(Any, network).get_classifier(), nn.Linear):
+        raise BadWeights(f"{settings.arch} has no single linear layer as its classifier.")
+    return network
+
+
+def new_network(settings: PretrainSettings, course: Course) -> nn.Module:
+    """Return a `bare_network` for the classes of ``course``.
+
+    With a teacher it is a `Student`, whose ``network`` is what is wanted in the end.
+    """
+    network = bare_network(settings, course.classes)
+    if course.seen_nD is None:
+        return network
+    with random_from("student", settings.seed):
         return Student(network, course.seen_nD.shape[1])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from foveal.core.errors import CannotResume
 
 _ABSENT = "not there"
+_OFF = ("None", "0", "False", "''", "[]", "{}")  # what says no more than an entry not there
 _EXACT = 2**53  # below, every whole number is one float
 _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
@@ -19,6 +20,8 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any], *, where: Path
 
     Args:
         before: facts as the checkpoint has them; dicts in dicts are compared entry by entry.
+            An entry that one side lacks may be there on the other if it is off (0, None, false,
+            empty): so a run goes on that was begun before there was such a setting.
         now: the same of this run.
         where: the run's folder, for the message.
 
@@ -34,7 +37,7 @@ Give it what it was begun with, or begin anew in another folder.
     changes = [
         f"{name} was {old.get(name, _ABSENT)}, is {new.get(name, _ABSENT)}"
         for name in {**old, **new}
-        if old.get(name) != new.get(name)
+        if not _same(old.get(name), new.get(name))
     ]
     if changes:
         said = _DIGEST.sub(r"\1…", "; ".join(changes))
@@ -42,6 +45,13 @@ Give it what it was begun with, or begin anew in another folder.
             f"The run in {where} cannot be resumed: {said}.",
             hint="Give it what it was begun with, or begin anew in another folder.",
         )
+
+
+def _same(before: str | None, now: str | None) -> bool:
+    """Return whether two entries say the same; None: it is not there."""
+    if before is None or now is None:
+        return (before or now) in _OFF
+    return before == now
 
 
 def _leaves(facts: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:

@@ -101,11 +101,11 @@ def test_the_base_install_is_told_which_extra_it_needs(
     ("words", "sentence"),
     [
         (["--policy", "standart"], "No policy is called 'standart'. Did you mean 'standard'?"),
-        (["--pictures", "0"], "pictures = 0 cannot work. Expected at least 1."),
-        (["--variants", "0"], "variants = 0 cannot work. Expected at least 1."),
+        (["--pictures", "0"], "--pictures 0 cannot work. Expected at least 1."),
+        (["--variants", "0"], "--variants 0 cannot work. Expected at least 1."),
         (["--size", "3"], "--size 3 cannot work. Expected 16 to 1,024 pixels."),
-        (["--seed", "-1"], "seed = -1 cannot work. Expected 0 or more."),
-        (["--shape", "round"], "shape = 'round' cannot work."),
+        (["--seed", "-1"], "--seed -1 cannot work. Expected 0 or more."),
+        (["--shape", "round"], "--shape 'round' cannot work."),
         (["--reader", "foldrs"], "Did you mean 'folders'?"),
     ],
 )

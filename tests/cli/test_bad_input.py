@@ -144,7 +144,7 @@ def test_a_test_share_that_is_no_share(fit: Callable, photos: Path) -> None:
 
 
 def test_a_seed_below_zero(fit: Callable, photos: Path) -> None:
-    assert fit(2, photos, "--seed", "-1").startswith("seed = -1 cannot work.")
+    assert fit(2, photos, "--seed", "-1").startswith("--seed -1 cannot work.")
 
 
 def test_a_block_that_the_backbone_does_not_have(fit: Callable, photos: Path) -> None:

@@ -80,4 +80,4 @@ def test_a_fit_tells_people_what_to_do_next(cli: Callable, commands: dict, tmp_p
     out = cli(*commands["fit"]).out.splitlines()
     assert out[0] == f"{tmp_path}/m: 3 classes on classical"
     assert "In 5-fold cross-validation, right on" in out[1]
-    assert out[-1] == f"12 pictures were held out: foveal test {tmp_path}/m PHOTOS"
+    assert out[-1] == f"12 pictures held out: foveal test {tmp_path}/m PHOTOS"

@@ -85,8 +85,8 @@ def test_the_base_install_is_told_which_extra_it_needs(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--steps", "9"], "steps = 9 cannot work. Expected at least 10."),
-        (["--rate", "0"], "rate = 0.0 cannot work. Expected more than 0 and finite."),
+        (["--steps", "9"], "--steps 9 cannot work. Expected at least 10."),
+        (["--rate", "0"], "--rate 0.0 cannot work. Expected more than 0 and finite."),
         (["-o", "lr.pdf"], "Expected a file name that ends in .svg."),
         (["--strategy", "fintune"], "Did you mean 'finetune'?"),
         (["--policy", "lihgt", "--backbone", "classical"], "Did you mean 'light'?"),

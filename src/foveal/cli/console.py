@@ -35,9 +35,13 @@ _FLAG = {
     "max_broken": "max-broken",
     "class_weights": "class-weights",
     "size_px": "size",
+    "canvas_px": "canvas",
+    "least_area": "least-area",
+    **{f"teacher_{what}": f"teacher-{what}" for what in ("weight", "weights")},
     "model_args": "model-arg",
 }
 _OPTIONS = " (in the options)"  # as settings say where a value came from
+_REFUSED = re.compile(r"^(foveal: |)([a-z]+) = (?=.* cannot work\.)", re.DOTALL)
 _SETTING = re.compile(rf"(?<![\w/.\\-])({'|'.join(_FLAG)})(?![\w/]|\.\w)( ?= ?)?")
 
 
@@ -148,12 +152,14 @@ def in_flags(sentence: str) -> str:
 
     >>> in_flags("group_level = 0 cannot work. Say group_scope=all.")
     '--group-level 0 cannot work. Say --group-scope all.'
+    >>> in_flags("rate = -1.0 cannot work. Expected more than 0 and finite.")
+    '--rate -1.0 cannot work. Expected more than 0 and finite.'
     >>> in_flags("photos/test_share/1.jpg is left out")
     'photos/test_share/1.jpg is left out'
     """
     if "(in " in sentence.replace(_OPTIONS, ""):
         return sentence
-    sentence = sentence.replace(_OPTIONS, "")
+    sentence = _REFUSED.sub(r"\1--\2 ", sentence.replace(_OPTIONS, ""))
     return _SETTING.sub(lambda found: f"--{_FLAG[found[1]]}{' ' if found[2] else ''}", sentence)
 
 

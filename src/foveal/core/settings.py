@@ -36,8 +36,20 @@ def from_mapping(kind: type[S], values: Mapping[str, Any], *, where: str) -> S:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or where
         raise OutOfRange(
-            field, first.get("input"), f"something else: {first['msg']} (in {where})"
+            field, first.get("input"), f"{_expected(first['msg'])} (in {where})"
         ) from None
+
+
+def _expected(message: str) -> str:
+    """Return what pydantic expects, as the end of a sentence.
+
+    >>> _expected("Input should be a valid number, unable to parse string as a number")
+    'a valid number'
+    >>> _expected("Value error, no path")
+    'something else: Value error, no path'
+    """
+    wanted = message.removeprefix("Input should be ")
+    return f"something else: {message}" if wanted == message else wanted.partition(", unable")[0]
 
 
 def to_mapping(record: object) -> dict[str, Any]:

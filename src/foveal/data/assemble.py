@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foveal.core.errors import BadData
+from foveal.core.words import counted, shown
 from foveal.data.classes import difference, lookalikes
 from foveal.data.finding import Finding
 from foveal.data.manifest import PARTS, Manifest, Part
-from foveal.data.walk import counted, shown
 
 if TYPE_CHECKING:
     import polars as pl

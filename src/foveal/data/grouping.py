@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from foveal.core.errors import OutOfRange
+from foveal.core.words import counted, shown
 from foveal.data.finding import Finding
 from foveal.data.reading import ReadSettings
-from foveal.data.walk import counted, shown
 
 
 def groups_of(

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from foveal.core.errors import BadData, BrokenImage, OutOfRange
 from foveal.core.listener import SILENT, Listener
+from foveal.core.words import counted, shown
 from foveal.data.finding import Finding
 from foveal.data.manifest import Manifest
-from foveal.data.walk import counted, shown
 from foveal.image.header import header
 from foveal.image.source import bytes_of
 

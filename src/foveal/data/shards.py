@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 
 from foveal.core.errors import BadData, Damaged, NotThere
 from foveal.core.files import check_exists, sha256_of
-from foveal.data.walk import SUFFIXES, counted, shown
+from foveal.core.words import counted, shown
+from foveal.data.walk import SUFFIXES
 
 ENDINGS = (".tar", ".tar.gz", ".tgz")
 MAX_BYTES = 64 << 20  # of a member: no picture worth learning from is larger

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from foveal.core.errors import BadData
+from foveal.core.words import counted, shown
 from foveal.data.finding import Finding
 
 ENDINGS = ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "dib", "tif", "tiff", "avif")
@@ -123,29 +124,6 @@ def walk(root: Path) -> Listing:
     for kind in fields(out):
         getattr(out, kind.name).sort()
     return out
-
-
-def counted(items: Iterable[object], noun: str) -> str:
-    """Return the number of ``items`` with the noun in the right number.
-
-    >>> counted("ab", "file or folder"), counted("a", "class"), counted("ab", "class")
-    ('2 files or folders', '1 class', '2 classes')
-    """
-    number = len(list(items))
-    if number != 1:
-        noun = " or ".join(w + ("es" if w.endswith("s") else "s") for w in noun.split(" or "))
-    return f"{number:,} {noun}"
-
-
-def shown(names: Iterable[str], *, most: int = 3) -> str:
-    """Return the first names and how many more there are.
-
-    >>> shown("abcde", most=3)
-    'a, b, c and 2 more'
-    """
-    listed = list(names)
-    more = len(listed) - most
-    return ", ".join(listed[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _sort_out(entries: Iterable[os.DirEntry[str]], prefix: str, out: Listing) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import get_args
 
+from foveal.core.words import number_of
 from foveal.evaluate.difference import kept
 from foveal.evaluate.glossary import meaning
 from foveal.evaluate.interval import Interval
@@ -38,7 +39,7 @@ def _top1(judgement: Judgement) -> Iterator[Sentence]:
     top1 = judgement.metrics["top1"]
     if top1.value is None:
         return
-    right = f"{percent(top1.value)} of {_counted(judgement.images, 'test image')} are right"
+    right = f"{percent(top1.value)} of {number_of(judgement.images, 'test image')} are right"
     if top1.low is None or top1.high is None:
         yield Sentence(f"{right}; how far that may be trusted cannot be said.", "warning")
     else:
@@ -105,9 +106,9 @@ def _promises(judgement: Judgement) -> Iterator[Sentence]:
 
 def _size(judgement: Judgement) -> Iterator[Sentence]:
     images, groups, least = judgement.images, judgement.groups, judgement.tells_apart
-    held = _counted(images, "test image")
+    held = number_of(images, "test image")
     if groups is not None:
-        held += f" in {_counted(groups, 'group')}"
+        held += f" in {number_of(groups, 'group')}"
     if least is None:
         yield Sentence(f"With {held} no difference between two models can be told.", "note")
     elif least >= FINE:
@@ -156,7 +157,7 @@ def _calibration(judgement: Judgement) -> Iterator[Sentence]:
 def _classes(judgement: Judgement) -> Iterator[Sentence]:
     absent = [row.name for row in judgement.per_class if row.support == 0]
     few = [row.name for row in judgement.per_class if 0 < row.support < FEW_IMAGES]
-    total = _counted(len(judgement.classes), "class", "classes")
+    total = number_of(len(judgement.classes), "class")
     if absent:
         have = "has no test image and is" if len(absent) == 1 else "have no test image and are"
         yield Sentence(
@@ -193,10 +194,6 @@ def _title(name: str) -> str:
 
 def _points(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f}".replace("-", "−")
-
-
-def _counted(count: int, one: str, many: str = "") -> str:
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def _names(names: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from foveal.backbone.classical import classical
 from foveal.backbone.spec import LAST
 from foveal.core.errors import BadData
 from foveal.core.listener import Listener
+from foveal.core.words import number_of
 from foveal.data.finding import Finding
 from foveal.data.manifest import Manifest
 from foveal.data.scan import broken_check, scan
@@ -245,7 +246,9 @@ def _summary(
     trained = data.get("per_class", {})
     noticed = [f.message for f in scanned.findings if f.kind != "broken"]
     if unread := data.get("broken"):
-        noticed.append(f"{unread} pictures could not be read when the model was fitted.")
+        noticed.append(
+            f"{number_of(unread, 'picture')} could not be read when the model was fitted."
+        )
     counts = {
         part: tuple(int(per.get(name, 0)) for name in model.bundle.classes)
         for part, per in trained.items()

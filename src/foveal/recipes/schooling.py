@@ -18,6 +18,7 @@ from foveal.backbone.spec import LAST, BackboneSpec
 from foveal.core.duration import parse_duration
 from foveal.core.errors import MissingExtra
 from foveal.core.settings import to_mapping
+from foveal.core.words import number_of
 from foveal.model import parts
 from foveal.model.classifier import Classifier
 from foveal.model.linear import LinearHead, softmax
@@ -259,9 +260,10 @@ def score(logits_MK: NDArray[np.float32], labels_M: NDArray[np.int64]) -> Mappin
 
 def facts_of(task: Task, begun: Begun, here: Machine) -> dict[str, Any]:
     """Return what a resumed run must have in common with the one that was cut off."""
+    known = dict(begun.rows.prepared.parts)
     return {
         "settings": _settings(task),
-        "data": hashlib.sha256(parts.to_text(dict(begun.rows.prepared.parts))).hexdigest(),
+        "data": f"{len(known):,} pictures, {hashlib.sha256(parts.to_text(known)).hexdigest()}",
         "classes": list(begun.rows.prepared.manifest.classes),
         "backbone": begun.spec.fingerprint,
         "precision": here.precision,
@@ -322,7 +324,7 @@ def _training(
     task: Task, begun: Begun, trained: Trained, here: Machine, *, stays: bool
 ) -> dict[str, Any]:
     """Return what the card says of the training; no times are in it."""
-    wanted = task.settings.train
+    wanted, judges = task.settings.train, len(begun.rows.pairs[0][1])
     facts = {
         "strategy": wanted.strategy,
         "epochs": len(trained.epochs),
@@ -333,12 +335,13 @@ def _training(
         "precision": here.precision,
         "size_px": begun.spec.preprocess.size_px,
         "frozen_until": wanted.freeze_until,
-        "val_images": len(begun.rows.pairs[0][1]),
+        "val_images": judges,
     }
     frozen = f", frozen up to {wanted.freeze_until}" if wanted.freeze_until else ""
     sentence = (
-        f"{len(trained.epochs)} epochs of {wanted.optimizer} at {facts['size_px']} pixels with the "
-        f"policy {wanted.policy!r}{frozen}, judged on {facts['val_images']} val pictures."
+        f"{number_of(len(trained.epochs), 'epoch')} of {wanted.optimizer} at {facts['size_px']} "
+        f"pixels with the policy {wanted.policy!r}{frozen}, judged on "
+        f"{number_of(judges, 'val picture')}."
     )
     if stays:
         sentence += (

@@ -16,6 +16,7 @@ from foveal.core.files import check_exists, write_file
 from foveal.core.listener import SILENT, Listener
 from foveal.core.machine import rank
 from foveal.core.settings import from_mapping, to_json, to_mapping
+from foveal.core.words import number_of
 from foveal.data.manifest import Manifest
 from foveal.data.readers import read
 from foveal.data.reading import ReadSettings
@@ -80,7 +81,7 @@ class Saved:
             out.append(f"{sum(seconds.values()):.1f} s: " + _stages(seconds))
         if (card.get("data") or {}).get("images", {}).get("test"):
             held = card["data"]["images"]["test"]
-            out.append(f"{held} pictures were held out: foveal test {self.folder} PHOTOS")
+            out.append(f"{number_of(held, 'picture')} held out: foveal test {self.folder} PHOTOS")
         return out
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foveal.core.errors import BadData, OutOfRange
+from foveal.core.words import counted, shown
 from foveal.data.assemble import Rows, assemble
 from foveal.data.finding import Finding
 from foveal.data.grouping import groups_of
 from foveal.data.manifest import Manifest
 from foveal.data.reading import ReadSettings
-from foveal.data.walk import Listing, counted, shown, walk
+from foveal.data.walk import Listing, walk
 
 TABLE_SETTINGS = ("path_column", "label_column", "group_column", "part_column", "root")
 TABLES = (".csv", ".tsv", ".parquet")

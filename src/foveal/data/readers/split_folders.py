@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from foveal.core.errors import BadData, OutOfRange
+from foveal.core.words import counted
 from foveal.data.assemble import SPELLINGS, Rows, assemble
 from foveal.data.finding import Finding
 from foveal.data.grouping import groups_of
 from foveal.data.manifest import PARTS, Manifest, Part
 from foveal.data.readers.folders import TABLE_SETTINGS, class_folders, no_classes
 from foveal.data.reading import ReadSettings
-from foveal.data.walk import Listing, counted, walk
+from foveal.data.walk import Listing, walk
 
 
 def sniff(path: Path) -> bool:

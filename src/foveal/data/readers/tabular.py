@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from foveal.core.errors import BadData, NotThere, OutOfRange
+from foveal.core.words import counted, shown
 from foveal.data.assemble import SPELLINGS, Rows, assemble
 from foveal.data.finding import Finding
 from foveal.data.grouping import groups_of
 from foveal.data.manifest import Manifest, Part
 from foveal.data.reading import ReadSettings
-from foveal.data.walk import counted, shown
 
 if TYPE_CHECKING:
     import polars as pl

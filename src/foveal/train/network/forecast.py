@@ -17,6 +17,7 @@ from foveal.core.duration import duration_text
 from foveal.core.errors import OutOfRange
 from foveal.core.listener import SILENT, Listener
 from foveal.core.machine import peak_memory
+from foveal.core.words import number_of
 from foveal.train.network.checkpoint import Checkpoints
 from foveal.train.network.checkpoint_file import Sealed, State
 from foveal.train.network.machine import ALONE, Machine
@@ -53,8 +54,7 @@ class Forecast:
         230 MB.'
         """
         memory = "" if self.peak_mb is None else f" and {_size(self.peak_mb)} of memory"
-        epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs:,} epochs"
-        steps = "1 step" if self.steps == 1 else f"{self.steps:,} steps"
+        epochs, steps = number_of(self.epochs, "epoch"), number_of(self.steps, "step")
         return (
             f"{epochs} ({steps}) will take about {duration_text(self.total_seconds)}{memory}; "
             f"a checkpoint {_size(self.checkpoint_mb)}."
@@ -65,7 +65,8 @@ class Forecast:
         start = f"{duration_text(self.start_seconds)} more for the first ones, "
         return [
             self.sentence(),
-            f"Measured on {self.measured} steps: {duration_text(self.seconds_per_step)} a step "
+            f"Measured on {number_of(self.measured, 'step')}: "
+            f"{duration_text(self.seconds_per_step)} a step "
             f"({self.images_per_second:,.0f} images/s), "
             f"{start if self.start_seconds >= 1 else ''}"
             f"{duration_text(self.judge_seconds)} an epoch for val.",

@@ -38,7 +38,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from foveal.image.preprocess import Preprocess
-from foveal.recipes.schooling import score
+from foveal.recipes.training.schooling import score
 from foveal.train.network.activations import (
     above_inputs,
     above_logits,

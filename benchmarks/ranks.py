@@ -34,7 +34,7 @@ from torch import nn
 
 import foveal
 from foveal.image.preprocess import Preprocess
-from foveal.recipes.schooling import score
+from foveal.recipes.training.schooling import score
 from foveal.train.network.canvas import canvas_side, canvases
 from foveal.train.network.machine import machine
 from foveal.train.network.planning import Lesson, plan_of

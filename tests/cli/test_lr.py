@@ -76,7 +76,7 @@ def test_every_option_reaches_the_settings(cli: Callable, asked: list, photos: P
 def test_the_base_install_is_told_which_extra_it_needs(
     refused: Callable, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("foveal.recipes.schooling.not_installed", lambda: ["torch"])
+    monkeypatch.setattr("foveal.recipes.training.schooling.not_installed", lambda: ["torch"])
     assert refused(1, "lr", photos, "--backbone", "classical") == (
         "Training a network needs the extra 'train'. Run: pip install 'foveal[train]'"
     )

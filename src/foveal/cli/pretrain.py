@@ -100,7 +100,7 @@ def pretrain(  # noqa: PLR0913 — one parameter per option
     from foveal.core.errors import OutOfRange
     from foveal.core.settings import from_mapping
     from foveal.data.reading import ReadSettings
-    from foveal.recipes.pretrain import PretrainOrder, pretrain_and_save
+    from foveal.recipes.pretraining.pretrain import PretrainOrder, pretrain_and_save
     from foveal.train.network.pretrain_settings import PretrainSettings
 
     where = "the options"

@@ -26,7 +26,7 @@ def dry_run(order: FitOrder, listener: Listener) -> Forecast:
     name = order.fit.train.strategy
     if (begin := STRATEGIES.pick(name).begin) is None:
         raise OutOfRange("strategy", name, "one that trains a network, to forecast what it costs")
-    from foveal.recipes.schooling import expected_of, machine_of, ready, within_budget
+    from foveal.recipes.training.schooling import expected_of, machine_of, ready, within_budget
 
     task = Task(
         data=read(order.data, settings=order.read),

@@ -18,7 +18,7 @@ from foveal.recipes.task import Task
 from foveal.recipes.workplace import Workplace
 
 if TYPE_CHECKING:
-    from foveal.recipes.schooling import Begun
+    from foveal.recipes.training.schooling import Begun
     from foveal.train.network.machine import Machine
 
 
@@ -45,18 +45,18 @@ STRATEGIES: Table[Strategy] = Table(
     {
         "probe": Strategy(fit=probe, begin=None, says="the network stays frozen, a head reads it"),
         "finetune": Strategy(
-            fit=_of_torch("finetune", "finetune"),
-            begin=_of_torch("finetune", "begin"),
+            fit=_of_torch("training.finetune", "finetune"),
+            begin=_of_torch("training.finetune", "begin"),
             says="the head first, then the network with it",
         ),
         "scratch": Strategy(
-            fit=_of_torch("scratch", "scratch"),
-            begin=_of_torch("scratch", "begin"),
+            fit=_of_torch("training.scratch", "scratch"),
+            begin=_of_torch("training.scratch", "begin"),
             says="a network that knows nothing yet",
         ),
         "auto": Strategy(
-            fit=_of_torch("auto", "auto"),
-            begin=_of_torch("finetune", "begin"),
+            fit=_of_torch("training.auto", "auto"),
+            begin=_of_torch("training.finetune", "begin"),
             says="the probe, the fine-tuned network or both, as val prefers",
         ),
     },

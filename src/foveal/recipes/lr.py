@@ -15,8 +15,8 @@ from foveal.evaluate.rate_chart import Mark, rate_chart, rate_text
 from foveal.recipes.clock import Clock
 from foveal.recipes.fit import STRATEGIES
 from foveal.recipes.requested import FitOrder
-from foveal.recipes.schooling import machine_of, ready
 from foveal.recipes.task import Task
+from foveal.recipes.training.schooling import machine_of, ready
 
 if TYPE_CHECKING:
     from foveal.train.network.rate_range import RateRange

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from foveal.core.listener import SILENT, Listener
 from foveal.core.table import Table
-from foveal.recipes.mlflow_runs import MlflowRuns
-from foveal.recipes.tensorboard_files import TensorboardFiles
+from foveal.recipes.training.mlflow_runs import MlflowRuns
+from foveal.recipes.training.tensorboard_files import TensorboardFiles
 
 if TYPE_CHECKING:
     from foveal.train.network.loop import Update

@@ -19,11 +19,11 @@ from foveal.core.listener import SILENT, Listener
 from foveal.core.machine import cores
 from foveal.core.settings import to_json, to_mapping
 from foveal.data.reading import ReadSettings
-from foveal.recipes.backbone_card import Studied, card
 from foveal.recipes.clock import Clock, environment
-from foveal.recipes.pictures import Pictures, Schoolbook, schoolbook
-from foveal.recipes.schooling import score
-from foveal.recipes.teacher import seen_by
+from foveal.recipes.pretraining.backbone_card import Studied, card
+from foveal.recipes.pretraining.pictures import Pictures, Schoolbook, schoolbook
+from foveal.recipes.pretraining.teacher import seen_by
+from foveal.recipes.training.schooling import score
 from foveal.recipes.workplace import Workplace
 from foveal.train.network.pretrain_settings import PretrainSettings
 

@@ -30,10 +30,10 @@ from foveal.core.errors import (
 )
 from foveal.core.listener import SILENT
 from foveal.data.reading import ReadSettings
-from foveal.recipes import pretrain, teacher
-from foveal.recipes.pictures import Pictures, schoolbook
-from foveal.recipes.pretrain import PretrainOrder, pretrain_and_save
-from foveal.recipes.teacher import FACTS, SEEN, seen_by
+from foveal.recipes.pretraining import pretrain, teacher
+from foveal.recipes.pretraining.pictures import Pictures, schoolbook
+from foveal.recipes.pretraining.pretrain import PretrainOrder, pretrain_and_save
+from foveal.recipes.pretraining.teacher import FACTS, SEEN, seen_by
 from foveal.recipes.workplace import Workplace
 from foveal.train.network.pretrain_settings import PretrainSettings
 

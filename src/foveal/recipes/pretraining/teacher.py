@@ -13,7 +13,7 @@ from foveal.core.files import disk_full_is_said, write_file
 from foveal.core.listener import Listener
 from foveal.core.settings import read_json, to_json
 from foveal.image.stream import stream
-from foveal.recipes.pictures import Pictures
+from foveal.recipes.pretraining.pictures import Pictures
 from foveal.recipes.workplace import TEACHER
 
 SEEN, FACTS = TEACHER, "teacher.json"

@@ -22,12 +22,12 @@ from foveal.core.words import number_of
 from foveal.model import parts
 from foveal.model.classifier import Classifier
 from foveal.model.linear import LinearHead, softmax
-from foveal.recipes.diary import Diary, course_of
 from foveal.recipes.fitted import Fitted
 from foveal.recipes.promise import held_out, promise_of
 from foveal.recipes.rows import Rows, files_of, pixels_of, proof_rows
 from foveal.recipes.task import Task
-from foveal.recipes.tracking import trackers
+from foveal.recipes.training.diary import Diary, course_of
+from foveal.recipes.training.tracking import trackers
 from foveal.train.head.temperature import temperature
 
 if TYPE_CHECKING:

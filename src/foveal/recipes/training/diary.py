@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from foveal.recipes.fitted import Fitted
 from foveal.recipes.task import Task
-from foveal.recipes.tracking import Tracking, trackers
+from foveal.recipes.training.tracking import Tracking, trackers
 
 if TYPE_CHECKING:
     from foveal.train.network.loop import Update

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from foveal.core.errors import MissingExtra, UnknownName
-from foveal.recipes.mlflow_runs import MlflowRuns
-from foveal.recipes.tracking import TRACKERS, Tracker, Tracking, trackers
+from foveal.recipes.training.mlflow_runs import MlflowRuns
+from foveal.recipes.training.tracking import TRACKERS, Tracker, Tracking, trackers
 from foveal.train.network.loop import Update
 from foveal.train.network.run import Epoch
 
@@ -98,7 +98,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(Client, "stores", {})
-    monkeypatch.setattr("foveal.recipes.mlflow_runs.find_spec", lambda name: name)
+    monkeypatch.setattr("foveal.recipes.training.mlflow_runs.find_spec", lambda name: name)
 
 
 MLFLOW = all(find_spec(name) for name in ("mlflow", "sqlalchemy", "alembic"))
@@ -317,5 +317,5 @@ def test_a_tool_that_is_not_installed_is_one_sentence_with_the_command(
 def test_every_tracker_has_an_extra_of_its_name() -> None:
     import tomllib
 
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
     assert set(TRACKERS.names()) <= set(project["project"]["optional-dependencies"])

@@ -16,8 +16,8 @@ from foveal.backbone.spec import LAST
 from foveal.recipes.fitted import Fitted
 from foveal.recipes.holding import with_val
 from foveal.recipes.probe import chosen, final_head, probe_on, rows_for
-from foveal.recipes.schooling import Begun, machine_of, schooled
 from foveal.recipes.task import Task
+from foveal.recipes.training.schooling import Begun, machine_of, schooled
 from foveal.train.head.choice import candidates
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ import pytest
 import foveal
 from foveal.core.errors import BadWeights, OutOfRange, UnknownName
 from foveal.core.listener import SILENT
-from foveal.recipes import schooling
 from foveal.recipes.model import Model
 from foveal.recipes.requested import FitOrder
 from foveal.recipes.story import fit_and_save
+from foveal.recipes.training import schooling
 from foveal.recipes.workplace import Workplace
 
 QUICK = {

@@ -15,7 +15,7 @@ from foveal.core.listener import SILENT
 from foveal.data.reading import ReadSettings
 from foveal.image.preprocess import Preprocess
 from foveal.image.stream import stream
-from foveal.recipes.pictures import Schoolbook, schoolbook
+from foveal.recipes.pretraining.pictures import Schoolbook, schoolbook
 
 CLASSES = ("dots", "grid", "waves")
 

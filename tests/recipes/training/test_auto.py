@@ -14,8 +14,6 @@ from foveal.core.errors import OutOfRange
 from foveal.core.listener import SILENT
 from foveal.model.linear import softmax
 from foveal.model.pool import Pool
-from foveal.recipes import auto as module
-from foveal.recipes.auto import auto
 from foveal.recipes.clock import Clock
 from foveal.recipes.fitted import Fitted
 from foveal.recipes.model import Model
@@ -23,6 +21,8 @@ from foveal.recipes.orders import fit_settings
 from foveal.recipes.promise import promise_of
 from foveal.recipes.ship import bundle_of
 from foveal.recipes.task import Task
+from foveal.recipes.training import auto as module
+from foveal.recipes.training.auto import auto
 
 QUICK = {
     "strategy": "auto",

@@ -20,12 +20,12 @@ from foveal.core.errors import FovealError
 from foveal.model.classifier import Classifier
 from foveal.model.linear import softmax
 from foveal.model.pool import Pool, pooled_logits
-from foveal.recipes.finetune import begin
 from foveal.recipes.fitted import Fitted
 from foveal.recipes.probe import probe
 from foveal.recipes.promise import promise_of
-from foveal.recipes.schooling import machine_of, schooled
 from foveal.recipes.task import Task
+from foveal.recipes.training.finetune import begin
+from foveal.recipes.training.schooling import machine_of, schooled
 from foveal.train.head.temperature import temperature
 
 BUDGET = "10m"  # of wall time for the training, where none was named

@@ -1,0 +1,1 @@
+"""Backbones that learn from scratch, beside a teacher if there is one."""

@@ -1,0 +1,1 @@
+"""Networks that learn from your pictures: fine-tuned, from scratch, or as val prefers."""

@@ -47,13 +47,13 @@ from foveal.image.preprocess import Preprocess
 from foveal.image.stream import stream
 from foveal.train.network.allocator import keep_freed_memory
 from foveal.train.network.average import Average
-from foveal.train.network.feed import Batch
 from foveal.train.network.inputs import Inputs
 from foveal.train.network.loop import StepSettings, Update, updates
 from foveal.train.network.losses import LossSettings, cross_entropy
 from foveal.train.network.machine import Machine, machine
 from foveal.train.network.optimizers import OPTIMIZERS
-from foveal.train.network.order import batches_of, epoch_order, steps_per_epoch
+from foveal.train.network.pictures.feed import Batch
+from foveal.train.network.pictures.order import batches_of, epoch_order, steps_per_epoch
 from foveal.train.network.schedule import warmup_cosine
 from foveal.train.network.seeding import random_from
 

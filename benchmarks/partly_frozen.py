@@ -47,14 +47,14 @@ from foveal.train.network.activations import (
     activations,
 )
 from foveal.train.network.allocator import keep_freed_memory
-from foveal.train.network.augment import POLICIES, augmented
-from foveal.train.network.canvas import Canvases, canvas_side, canvases
-from foveal.train.network.feed import FeedSettings
 from foveal.train.network.freezing import freeze_until
 from foveal.train.network.frozen_part import split
 from foveal.train.network.inputs import Inputs
 from foveal.train.network.loop import updates
 from foveal.train.network.machine import ALONE
+from foveal.train.network.pictures.augment import POLICIES, augmented
+from foveal.train.network.pictures.canvas import Canvases, canvas_side, canvases
+from foveal.train.network.pictures.feed import FeedSettings
 from foveal.train.network.planning import Lesson, plan_of
 from foveal.train.network.run import Plan
 from foveal.train.network.settings import TrainSettings

@@ -35,8 +35,8 @@ from torch import nn
 import foveal
 from foveal.image.preprocess import Preprocess
 from foveal.recipes.training.schooling import score
-from foveal.train.network.canvas import canvas_side, canvases
 from foveal.train.network.machine import machine
+from foveal.train.network.pictures.canvas import canvas_side, canvases
 from foveal.train.network.planning import Lesson, plan_of
 from foveal.train.network.run import train
 from foveal.train.network.settings import TrainSettings

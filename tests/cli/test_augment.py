@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from foveal.train.network.augment import POLICIES
+from foveal.train.network.pictures.augment import POLICIES
 
 SMALL = ["--pictures", "3", "--variants", "2", "--size", "32"]
 

@@ -17,15 +17,15 @@ from torch import Tensor
 
 from foveal.image.pixels import pixels_of_file
 from foveal.image.preprocess import Preprocess
-from foveal.train.network.augment import POLICIES, Change, augmented
-from foveal.train.network.random_states import random_states, restore_random_states
+from foveal.train.network.pictures.augment import POLICIES, Change, augmented
+from foveal.train.network.saving.random_states import random_states, restore_random_states
 
 SIZE, SIDE = 48, 55
 DRAWS = 40
 
 HASH = """
 import hashlib, torch
-from foveal.train.network.augment import POLICIES, augmented
+from foveal.train.network.pictures.augment import POLICIES, augmented
 torch.set_num_threads(1)
 canvas = (torch.arange(3 * 55 * 55) * 37 % 251).to(torch.uint8).reshape(3, 55, 55)
 for name in reversed(POLICIES.names()):
@@ -174,6 +174,6 @@ def test_another_process_gives_the_same_bits() -> None:
 
 
 def test_the_table_opens_without_torch() -> None:
-    code = "import sys, foveal.train.network.augment; print('torch' in sys.modules)"
+    code = "import sys, foveal.train.network.pictures.augment; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

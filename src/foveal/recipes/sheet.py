@@ -23,7 +23,7 @@ from foveal.data.reading import ReadSettings
 from foveal.image.pixels import pixels_of_file
 from foveal.image.preprocess import Preprocess, Shape
 from foveal.recipes.contact import Row, contact_sheet
-from foveal.train.network.augment import POLICIES
+from foveal.train.network.pictures.augment import POLICIES
 
 LARGEST = 1024  # pixels a side
 MEGAPIXELS = 100  # at most: what viewers still open
@@ -126,7 +126,7 @@ def write_sheet(
     check_file(out, ending=".png", overwrite=overwrite)
     manifest = _to_train_on(read(data, settings=reading or ReadSettings()))
 
-    from foveal.train.network.canvas import canvas_side
+    from foveal.train.network.pictures.canvas import canvas_side
 
     canvas = Preprocess(size_px=canvas_side(settings.size_px), crop=1.0, shape=settings.shape)
     found, left_out = _found(manifest, canvas, settings, listener)
@@ -187,7 +187,7 @@ def _drawn(
     source: str,
 ) -> bytes:
     """Return the sheet as PNG."""
-    from foveal.train.network.looks import looks, mixed_looks
+    from foveal.train.network.pictures.looks import looks, mixed_looks
 
     policy, size = POLICIES.pick(settings.policy), settings.size_px
     pictures = looks(policy, canvases, size_px=size, epochs=settings.variants, seed=settings.seed)

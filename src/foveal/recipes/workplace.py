@@ -1,7 +1,7 @@
 """`Workplace`: the folder where a training keeps its state until its model is saved.
 
     MODEL.training/settings.json    the fit as it was asked for
-    MODEL.training/checkpoints/     see ``train.network.checkpoint``
+    MODEL.training/checkpoints/     see ``train.network.saving.checkpoint``
     MODEL.training/metrics.jsonl    a line an epoch
     MODEL.training/teacher.npy      what the teacher of a pretraining sees
 

@@ -29,17 +29,17 @@ from torch import Tensor, nn
 
 from foveal.core.listener import Silent
 from foveal.image.preprocess import Preprocess
-from foveal.train.network import canvas
-from foveal.train.network.augment import POLICIES, augmented
-from foveal.train.network.canvas import Canvases, canvas_side, canvases
-from foveal.train.network.checkpoint import Checkpoints
-from foveal.train.network.feed import Batch, FeedSettings, feed
 from foveal.train.network.inputs import Inputs
 from foveal.train.network.loop import StepSettings, Update
 from foveal.train.network.losses import LossSettings, cross_entropy
 from foveal.train.network.machine import Machine, machine
 from foveal.train.network.optimizers import OPTIMIZERS
+from foveal.train.network.pictures import canvas
+from foveal.train.network.pictures.augment import POLICIES, augmented
+from foveal.train.network.pictures.canvas import Canvases, canvas_side, canvases
+from foveal.train.network.pictures.feed import Batch, FeedSettings, feed
 from foveal.train.network.run import Plan, train
+from foveal.train.network.saving.checkpoint import Checkpoints
 from foveal.train.network.schedule import warmup_cosine
 
 SIZE_PX, CLASSES, BATCH = 32, 3, 12

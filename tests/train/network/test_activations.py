@@ -27,14 +27,14 @@ from foveal.train.network.activations import (
     activation_feed,
     activations,
 )
-from foveal.train.network.augment import POLICIES, augmented
-from foveal.train.network.canvas import Canvases
-from foveal.train.network.feed import Batch, FeedSettings, feed
 from foveal.train.network.freezing import freeze_until
 from foveal.train.network.frozen_part import CannotSplit, Split, split
 from foveal.train.network.inputs import Inputs
 from foveal.train.network.loop import StepSettings, updates
 from foveal.train.network.losses import LOSSES, LossSettings
+from foveal.train.network.pictures.augment import POLICIES, augmented
+from foveal.train.network.pictures.canvas import Canvases
+from foveal.train.network.pictures.feed import Batch, FeedSettings, feed
 
 SIDE, SIZE, N, CLASSES = 37, 32, 21, 3
 LABELS = np.array([0] * 14 + [1] * 5 + [2] * 2)

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from foveal.core.errors import FovealError, OutOfRange
-from foveal.train.network.checkpoint import Checkpoints
-from foveal.train.network.feed import Batch
 from foveal.train.network.forecast import Forecast, _reckoned, epochs_within, forecast
 from foveal.train.network.freezing import freeze_until
 from foveal.train.network.losses import LossSettings, cross_entropy
-from foveal.train.network.random_states import random_states
+from foveal.train.network.pictures.feed import Batch
 from foveal.train.network.run import Plan, train
+from foveal.train.network.saving.checkpoint import Checkpoints
+from foveal.train.network.saving.random_states import random_states
 
 SIZE, STEPS, EPOCH = 4, 60, 12
 

@@ -16,13 +16,13 @@ from torch import nn
 
 from foveal.image.preprocess import Preprocess
 from foveal.train.network.answers import logits_of
-from foveal.train.network.canvas import Canvases
-from foveal.train.network.checkpoint import Checkpoints
 from foveal.train.network.freezing import freeze_until
 from foveal.train.network.frozen_once import VIEWS, frozen_once
 from foveal.train.network.inputs import Inputs
+from foveal.train.network.pictures.canvas import Canvases
 from foveal.train.network.planning import Lesson, plan_of
 from foveal.train.network.run import Plan, Trained, train
+from foveal.train.network.saving.checkpoint import Checkpoints
 from foveal.train.network.settings import TrainSettings
 
 SIZE, SIDE, CLASSES = 32, 37, 3

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from foveal.core.errors import FovealError
 from foveal.core.listener import Silent
 from foveal.train.network.batch_norm import synchronised_layer
-from foveal.train.network.feed import Batch
 from foveal.train.network.loop import StepSettings, Update, updates
 from foveal.train.network.losses import LossSettings, cross_entropy
+from foveal.train.network.pictures.feed import Batch
 
 SIZE = 48  # pictures a batch: six halvings lead to one
 
@@ -127,7 +127,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from foveal.core.listener import Silent
-from foveal.train.network.feed import Batch
+from foveal.train.network.pictures.feed import Batch
 from foveal.train.network.loop import StepSettings, updates
 from foveal.train.network.losses import LossSettings, cross_entropy
 

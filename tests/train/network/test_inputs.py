@@ -8,9 +8,9 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from foveal.image.preprocess import Preprocess
-from foveal.train.network.feed import Batch
 from foveal.train.network.inputs import Inputs
-from foveal.train.network.mixing import mixed
+from foveal.train.network.pictures.feed import Batch
+from foveal.train.network.pictures.mixing import mixed
 
 K = 4
 PREPROCESS = Preprocess(size_px=16, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))

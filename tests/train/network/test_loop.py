@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from foveal.core.errors import FovealError, OutOfRange
-from foveal.train.network.feed import Batch
 from foveal.train.network.loop import Diverged, StepSettings, Update, updates
 from foveal.train.network.losses import LossSettings, cross_entropy
+from foveal.train.network.pictures.feed import Batch
 
 SIZE = 12  # pictures a batch
 

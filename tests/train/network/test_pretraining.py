@@ -16,8 +16,8 @@ from foveal.backbone.spec import LAST, LOGITS
 from foveal.backbone.torch_weights import to_bytes
 from foveal.core.errors import BadWeights, OutOfRange, UnknownName
 from foveal.train.network import pretraining
-from foveal.train.network.canvas import Canvases
 from foveal.train.network.machine import ALONE, Machine
+from foveal.train.network.pictures.canvas import Canvases
 from foveal.train.network.pretrain_settings import PretrainSettings
 from foveal.train.network.pretraining import Course, at_sizes, exported, new_network, plan_of
 from foveal.train.network.run import train

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from foveal.core.errors import FovealError, OutOfRange
-from foveal.train.network.feed import Batch
 from foveal.train.network.loop import Diverged
 from foveal.train.network.losses import LossSettings, cross_entropy
-from foveal.train.network.random_states import random_states
+from foveal.train.network.pictures.feed import Batch
 from foveal.train.network.rate_range import RatePoint, RateRange, rate_range, suggested
 from foveal.train.network.run import Plan
+from foveal.train.network.saving.random_states import random_states
 
 SIZE, STEPS = 16, 30
 

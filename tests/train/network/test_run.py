@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from foveal.core.errors import CannotResume, FovealError
-from foveal.train.network.checkpoint import Checkpoints
-from foveal.train.network.checkpoint_file import State
-from foveal.train.network.feed import Batch
 from foveal.train.network.loop import StepSettings, Update
 from foveal.train.network.losses import LossSettings, cross_entropy
 from foveal.train.network.machine import Machine
+from foveal.train.network.pictures.feed import Batch
 from foveal.train.network.run import Epoch, Plan, Scores, Trained, train
+from foveal.train.network.saving.checkpoint import Checkpoints
+from foveal.train.network.saving.checkpoint_file import State
 from foveal.train.network.scaling import START
 from foveal.train.network.schedule import warmup_cosine
 

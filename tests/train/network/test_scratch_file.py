@@ -1,6 +1,6 @@
 """Scratch files: gone after an error, when asked, and when their run was killed.
 
-Across processes, with kill -9: tests/train/network/test_canvas.py.
+Across processes, with kill -9: tests/train/network/pictures/test_canvas.py.
 """
 
 from __future__ import annotations

@@ -18,10 +18,10 @@ from foveal.data.reading import ReadSettings
 from foveal.data.scan import scan
 from foveal.data.shards import Shards, is_shard, read_shards
 from foveal.data.split import split
-from foveal.train.network.order import epoch_order
+from foveal.train.network.pictures.order import epoch_order
 
 if TYPE_CHECKING:
-    from foveal.train.network.canvas import Sources
+    from foveal.train.network.pictures.canvas import Sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -28,8 +28,8 @@ from foveal.recipes.workplace import Workplace
 from foveal.train.network.pretrain_settings import PretrainSettings
 
 if TYPE_CHECKING:
-    from foveal.train.network.canvas import Canvases
     from foveal.train.network.machine import Machine
+    from foveal.train.network.pictures.canvas import Canvases
     from foveal.train.network.pretraining import Course
     from foveal.train.network.run import Epoch, Network, Update
 
@@ -155,7 +155,7 @@ def _book(order: PretrainOrder, listener: Listener) -> Schoolbook:
 
 
 def _decoded(pictures: Pictures, settings: PretrainSettings, listener: Listener) -> Canvases:
-    from foveal.train.network.canvas import canvases
+    from foveal.train.network.pictures.canvas import canvases
 
     found = canvases(
         pictures.sources, settings.preprocess, side_px=settings.side_px, listener=listener
@@ -208,9 +208,9 @@ def _trained(
     out: Path,
     around: tuple[Workplace, Machine, Clock, Listener],
 ) -> Pretrained:
-    from foveal.train.network.checkpoint import Checkpoints
     from foveal.train.network.pretraining import at_sizes, new_network, plan_of
     from foveal.train.network.run import train
+    from foveal.train.network.saving.checkpoint import Checkpoints
 
     place, here, clock, listener = around
     settings = order.settings

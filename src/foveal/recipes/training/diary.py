@@ -19,7 +19,7 @@ class Diary:
     """What is written down while a network is trained: checkpoints, a line an epoch, trackers'."""
 
     def __init__(self, task: Task, plan: Plan) -> None:
-        from foveal.train.network.checkpoint import Checkpoints
+        from foveal.train.network.saving.checkpoint import Checkpoints
 
         self.task, place = task, task.workplace
         self.epochs: list[Mapping[str, Any]] = []

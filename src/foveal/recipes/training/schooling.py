@@ -217,7 +217,7 @@ def expected_of(task: Task, network: Network, plan: Plan, here: Machine) -> Fore
 
 def lesson_of(task: Task, begun: Begun) -> Lesson:
     """Return the decoded pictures of train and val."""
-    from foveal.train.network.canvas import canvas_side, canvases
+    from foveal.train.network.pictures.canvas import canvas_side, canvases
     from foveal.train.network.planning import Lesson
 
     rows, preprocess = begun.rows, begun.spec.preprocess

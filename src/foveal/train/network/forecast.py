@@ -18,10 +18,10 @@ from foveal.core.errors import OutOfRange
 from foveal.core.listener import SILENT, Listener
 from foveal.core.machine import peak_memory
 from foveal.core.words import number_of
-from foveal.train.network.checkpoint import Checkpoints
-from foveal.train.network.checkpoint_file import Sealed, State
 from foveal.train.network.machine import ALONE, Machine
 from foveal.train.network.run import Plan, train
+from foveal.train.network.saving.checkpoint import Checkpoints
+from foveal.train.network.saving.checkpoint_file import Sealed, State
 
 WARM_UP = 0.25  # of the measured steps: caches are cold, memory and kernels are found
 _BURST = 4  # steps that are looked at together, since workers deliver several at once

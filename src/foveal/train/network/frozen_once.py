@@ -25,12 +25,12 @@ from foveal.train.network.activations import (
     activation_feed,
     activations,
 )
-from foveal.train.network.augment import POLICIES, augmented
-from foveal.train.network.canvas import Canvases
-from foveal.train.network.feed import Batch, FeedSettings
 from foveal.train.network.frozen_part import CannotSplit, Split, split
 from foveal.train.network.inputs import Inputs
 from foveal.train.network.machine import ALONE, Machine
+from foveal.train.network.pictures.augment import POLICIES, augmented
+from foveal.train.network.pictures.canvas import Canvases
+from foveal.train.network.pictures.feed import Batch, FeedSettings
 from foveal.train.network.planning import Lesson, feed_settings_of
 from foveal.train.network.run import Plan
 from foveal.train.network.settings import TrainSettings

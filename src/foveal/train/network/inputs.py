@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from foveal.image.preprocess import Preprocess
-from foveal.train.network.feed import Batch
 from foveal.train.network.machine import ALONE, Machine
-from foveal.train.network.mixing import mixed
+from foveal.train.network.pictures.feed import Batch
+from foveal.train.network.pictures.mixing import mixed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from foveal.core.errors import FovealError, OutOfRange
 from foveal.core.listener import SILENT, Listener
-from foveal.train.network.feed import Batch
 from foveal.train.network.gradient import Before, Gradients
 from foveal.train.network.losses import Loss, LossSettings
 from foveal.train.network.machine import ALONE, Machine
+from foveal.train.network.pictures.feed import Batch
 from foveal.train.network.scaling import Scaling
 from foveal.train.network.stopping import Stop
 

@@ -15,15 +15,15 @@ from torch import nn
 from foveal.core.listener import SILENT, Listener
 from foveal.image.preprocess import Preprocess
 from foveal.train.network.answers import logits_of
-from foveal.train.network.augment import POLICIES, augmented
-from foveal.train.network.canvas import Canvases
-from foveal.train.network.feed import Batch, FeedSettings, feed
 from foveal.train.network.inputs import Inputs
 from foveal.train.network.loop import StepSettings
 from foveal.train.network.losses import LOSSES, LossSettings
 from foveal.train.network.machine import ALONE, Machine
 from foveal.train.network.optimizers import OPTIMIZERS, groups_of
-from foveal.train.network.order import steps_per_epoch
+from foveal.train.network.pictures.augment import POLICIES, augmented
+from foveal.train.network.pictures.canvas import Canvases
+from foveal.train.network.pictures.feed import Batch, FeedSettings, feed
+from foveal.train.network.pictures.order import steps_per_epoch
 from foveal.train.network.run import Plan
 from foveal.train.network.schedule import warmup_cosine
 from foveal.train.network.settings import TrainSettings

@@ -16,14 +16,14 @@ from torch.nn.functional import interpolate
 from foveal.backbone.spec import BackboneSpec
 from foveal.core.errors import BadWeights, OutOfRange, UnknownName
 from foveal.image.preprocess import Preprocess
-from foveal.train.network.canvas import Canvases
-from foveal.train.network.crops import Crops, shown
-from foveal.train.network.feed import Batch
 from foveal.train.network.loop import Prepared, StepSettings
 from foveal.train.network.losses import LOSSES, LossSettings
 from foveal.train.network.machine import Machine
 from foveal.train.network.optimizers import OPTIMIZERS, Groups
-from foveal.train.network.order import batches_of, epoch_order, steps_per_epoch
+from foveal.train.network.pictures.canvas import Canvases
+from foveal.train.network.pictures.crops import Crops, shown
+from foveal.train.network.pictures.feed import Batch
+from foveal.train.network.pictures.order import batches_of, epoch_order, steps_per_epoch
 from foveal.train.network.pretrain_settings import PretrainSettings
 from foveal.train.network.run import Plan
 from foveal.train.network.schedule import warmup_cosine

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from foveal.train.network.average import Average
-from foveal.train.network.checkpoint_file import State
-from foveal.train.network.random_states import RandomStates, restore_random_states
+from foveal.train.network.saving.checkpoint_file import State
+from foveal.train.network.saving.random_states import RandomStates, restore_random_states
 from foveal.train.network.scaling import Scaling
 
 LOG_LOSS = "log_loss"  # the score whose least value decides which epoch is kept

@@ -15,11 +15,11 @@ from torch import nn
 
 from foveal.core.errors import FovealError, OutOfRange
 from foveal.core.listener import SILENT, Listener
-from foveal.train.network.feed import Batch
 from foveal.train.network.loop import Diverged, updates
 from foveal.train.network.machine import ALONE, Machine
-from foveal.train.network.random_states import random_states_left_alone
+from foveal.train.network.pictures.feed import Batch
 from foveal.train.network.run import Batches, Plan
+from foveal.train.network.saving.random_states import random_states_left_alone
 from foveal.train.network.seeding import seed_of
 
 SMOOTHING = 0.9  # what is left of the mean loss after a step

@@ -22,15 +22,15 @@ from foveal.core.errors import FovealError
 from foveal.core.listener import SILENT, Listener
 from foveal.train.network.average import Average
 from foveal.train.network.batch_norm import synchronised
-from foveal.train.network.checkpoint import Checkpoints
-from foveal.train.network.checkpoint_file import State
-from foveal.train.network.feed import Batch
 from foveal.train.network.loop import Diverged, Prepared, StepSettings, Update, updates
 from foveal.train.network.losses import Loss, LossSettings
 from foveal.train.network.machine import ALONE, Machine
+from foveal.train.network.pictures.feed import Batch
 from foveal.train.network.progress import Epoch, Progress
-from foveal.train.network.random_states import random_states, random_states_left_alone
-from foveal.train.network.same_run import check_same
+from foveal.train.network.saving.checkpoint import Checkpoints
+from foveal.train.network.saving.checkpoint_file import State
+from foveal.train.network.saving.random_states import random_states, random_states_left_alone
+from foveal.train.network.saving.same_run import check_same
 from foveal.train.network.scaling import Scaling
 from foveal.train.network.seeding import seed_of
 from foveal.train.network.stopping import SIGNALS, Stop

@@ -19,15 +19,15 @@ from torch import Tensor
 
 from foveal.core.errors import OutOfRange
 from foveal.core.listener import SILENT, Listener
-from foveal.train.network.canvas import Canvases
-from foveal.train.network.order import (
+from foveal.train.network.pictures.canvas import Canvases
+from foveal.train.network.pictures.order import (
     Places,
     balanced_order,
     batches_of,
     epoch_order,
     steps_per_epoch,
 )
-from foveal.train.network.workers import in_order
+from foveal.train.network.pictures.workers import in_order
 
 _MANY_ROWS = 40  # as many as an error names
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from foveal.train.network.augment import POLICIES, augmented
-from foveal.train.network.looks import looks, mixed_looks
-from foveal.train.network.mixing import mixed
+from foveal.train.network.pictures.augment import POLICIES, augmented
+from foveal.train.network.pictures.looks import looks, mixed_looks
+from foveal.train.network.pictures.mixing import mixed
 
 CANVASES = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), dtype=np.uint8)
 

@@ -19,8 +19,8 @@ import pytest
 import torch
 
 from foveal.core.errors import FovealError
-from foveal.train.network import workers as room
-from foveal.train.network.workers import AHEAD, Array, in_order
+from foveal.train.network.pictures import workers as room
+from foveal.train.network.pictures.workers import AHEAD, Array, in_order
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="functions of tests reach only forked workers"
@@ -273,7 +273,7 @@ def test_new_interpreters_do_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 SCRIPT = """
 import multiprocessing, sys, time
 import numpy as np
-from foveal.train.network.workers import in_order
+from foveal.train.network.pictures.workers import in_order
 
 def slow(number):
     time.sleep(0.02)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from foveal.train.network.augment import Policy, augmented
-from foveal.train.network.mixing import mixed
+from foveal.train.network.pictures.augment import Policy, augmented
+from foveal.train.network.pictures.mixing import mixed
 
 Pixels = NDArray[np.uint8]
 

@@ -81,7 +81,7 @@ def _light(size_px: int) -> Change:
 def _standard(size_px: int) -> Change:
     from torchvision.transforms import v2
 
-    from foveal.train.network.resampling import Resampled
+    from foveal.train.network.pictures.resampling import Resampled
 
     return _chain(
         Resampled(
@@ -111,7 +111,7 @@ def _strong(size_px: int) -> Change:
 def _text_and_signs(size_px: int) -> Change:
     from torchvision.transforms import v2
 
-    from foveal.train.network.resampling import Resampled
+    from foveal.train.network.pictures.resampling import Resampled
 
     return _chain(
         Resampled(
@@ -142,7 +142,7 @@ def _microscope(size_px: int) -> Change:
 
 
 def _any_way_up(size_px: int) -> Change:
-    from foveal.train.network.resampling import Resampled
+    from foveal.train.network.pictures.resampling import Resampled
 
     return Resampled(size_px=size_px, area=(0.6, 1.0), turn=180, mirror=True, beyond="reflection")
 
@@ -150,7 +150,7 @@ def _any_way_up(size_px: int) -> Change:
 def _xray(size_px: int) -> Change:
     from torchvision.transforms import v2
 
-    from foveal.train.network.resampling import Resampled
+    from foveal.train.network.pictures.resampling import Resampled
 
     return _chain(
         Resampled(size_px=size_px, area=(0.8, 1.1), shift=0.02, turn=7, beyond="border"),

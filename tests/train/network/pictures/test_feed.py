@@ -17,10 +17,10 @@ from torch import Tensor
 
 from foveal.core.errors import FovealError, OutOfRange
 from foveal.image.preprocess import Preprocess
-from foveal.train.network import canvas
-from foveal.train.network.canvas import Canvases, canvases
-from foveal.train.network.feed import Batch, FeedSettings, Transform, feed
-from foveal.train.network.order import balanced_order, batches_of, epoch_order
+from foveal.train.network.pictures import canvas
+from foveal.train.network.pictures.canvas import Canvases, canvases
+from foveal.train.network.pictures.feed import Batch, FeedSettings, Transform, feed
+from foveal.train.network.pictures.order import balanced_order, batches_of, epoch_order
 
 SIDE, SIZE = 146, 128
 forked = pytest.mark.skipif(
@@ -247,8 +247,8 @@ SPAWNED = """
 import sys
 import numpy as np
 from foveal.image.preprocess import Preprocess
-from foveal.train.network import canvas, workers
-from foveal.train.network.feed import FeedSettings, feed
+from foveal.train.network.pictures import canvas, workers
+from foveal.train.network.pictures.feed import FeedSettings, feed
 from pathlib import Path
 
 def cut(canvas, /, *, seed, epoch, index):

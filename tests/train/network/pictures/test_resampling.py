@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from foveal.train.network.resampling import Resampled
+from foveal.train.network.pictures.resampling import Resampled
 
 SIDE, SIZE = 96, 80
 

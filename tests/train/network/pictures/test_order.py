@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foveal.core.errors import OutOfRange
-from foveal.train.network.order import balanced_order, batches_of, epoch_order, steps_per_epoch
+from foveal.train.network.pictures.order import (
+    balanced_order,
+    batches_of,
+    epoch_order,
+    steps_per_epoch,
+)
 
 SEEDS = st.integers(0, 2**63)
 

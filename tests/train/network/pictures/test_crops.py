@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from foveal.core.errors import OutOfRange
-from foveal.train.network.crops import Crops, shown
+from foveal.train.network.pictures.crops import Crops, shown
 
 WHOLE = Crops(area=(1.0, 1.0), aspect=1.0, mirror=False)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from foveal.core.errors import CannotResume
-from foveal.train.network.same_run import check_same
+from foveal.train.network.saving.same_run import check_same
 
 BEGUN = {
     "settings": {"rate": 0.001, "epochs": 8, "betas": (0.9, 0.999), "clip": None},

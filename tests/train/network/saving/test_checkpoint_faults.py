@@ -25,8 +25,8 @@ from typing import IO, Any
 import pytest
 import torch
 
-from foveal.train.network.checkpoint import Checkpoints
-from foveal.train.network.checkpoint_file import State
+from foveal.train.network.saving.checkpoint import Checkpoints
+from foveal.train.network.saving.checkpoint_file import State
 
 DEMANDS = {"open", "write", "fsync", "replace", "unlink"}
 

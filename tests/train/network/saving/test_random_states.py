@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from foveal.train.network.packing import pack, unpack
-from foveal.train.network.random_states import random_states, restore_random_states
+from foveal.train.network.saving.packing import pack, unpack
+from foveal.train.network.saving.random_states import random_states, restore_random_states
 
 
 def draw() -> list[float]:

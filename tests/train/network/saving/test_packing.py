@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from foveal.train.network.packing import pack, unpack
+from foveal.train.network.saving.packing import pack, unpack
 
 KEYS = some.one_of(some.text(max_size=3), some.sampled_from(["$tensor", "$dict", "a/b"]))
 LEAVES = some.one_of(some.none(), some.booleans(), some.integers(), some.floats(), some.text())

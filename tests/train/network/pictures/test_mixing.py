@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from foveal.core.errors import OutOfRange
-from foveal.train.network.mixing import mixed
+from foveal.train.network.pictures.mixing import mixed
 
 LABELS = torch.tensor([2, 0, 3, 3, 1])
 VALUES = torch.tensor([0.1, 0.7, 0.3, 0.9])  # of all pixels of a class

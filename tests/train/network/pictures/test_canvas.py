@@ -18,8 +18,8 @@ import pytest
 from foveal.core.errors import BrokenImage, DiskFull
 from foveal.image.pixels import pixels_of_file
 from foveal.image.preprocess import Preprocess
-from foveal.train.network import canvas
-from foveal.train.network.canvas import Canvases, canvas_side, canvases
+from foveal.train.network.pictures import canvas
+from foveal.train.network.pictures.canvas import Canvases, canvas_side, canvases
 
 NETWORK = Preprocess(size_px=32, crop=0.8, shape="pad", interpolation="bilinear")
 SIDE = 37

@@ -16,9 +16,9 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from foveal.core.errors import CannotResume, Damaged
-from foveal.train.network import checkpoint_file
-from foveal.train.network.checkpoint_file import Sealed, State, read_state
-from foveal.train.network.random_states import random_states, restore_random_states
+from foveal.train.network.saving import checkpoint_file
+from foveal.train.network.saving.checkpoint_file import Sealed, State, read_state
+from foveal.train.network.saving.random_states import random_states, restore_random_states
 
 
 @pytest.fixture(autouse=True)

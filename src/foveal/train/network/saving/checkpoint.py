@@ -20,7 +20,7 @@ from foveal.core.errors import AlreadyThere, Damaged, DiskFull, OutOfRange
 from foveal.core.files import sync_folder
 from foveal.core.listener import SILENT, Listener
 from foveal.model.feature_draft import draft, sweep
-from foveal.train.network.checkpoint_file import Sealed, State, read_state
+from foveal.train.network.saving.checkpoint_file import Sealed, State, read_state
 
 _NAME = re.compile(r"step-(\d{8,})\.safetensors")
 

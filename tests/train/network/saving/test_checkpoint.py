@@ -16,10 +16,10 @@ import torch
 
 from foveal.core.errors import AlreadyThere, CannotResume, Damaged, DiskFull, OutOfRange
 from foveal.core.listener import Silent
-from foveal.train.network import checkpoint, checkpoint_file
-from foveal.train.network.checkpoint import Checkpoints
-from foveal.train.network.checkpoint_file import State
-from foveal.train.network.random_states import random_states
+from foveal.train.network.saving import checkpoint, checkpoint_file
+from foveal.train.network.saving.checkpoint import Checkpoints
+from foveal.train.network.saving.checkpoint_file import State
+from foveal.train.network.saving.random_states import random_states
 
 FLIPS = 200
 EVERY = 97

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from foveal.core.errors import CannotResume, Damaged
-from foveal.train.network.packing import pack, unpack
-from foveal.train.network.random_states import RandomStates
+from foveal.train.network.saving.packing import pack, unpack
+from foveal.train.network.saving.random_states import RandomStates
 
 VERSION = 1
 _FORMAT = "foveal checkpoint "

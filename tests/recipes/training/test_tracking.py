@@ -308,7 +308,7 @@ def test_no_names_are_no_trackers(tmp_path: Path) -> None:
 def test_a_tool_that_is_not_installed_is_one_sentence_with_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: str, sentence: str
 ) -> None:
-    monkeypatch.setattr(f"foveal.recipes.{module}.find_spec", lambda _: None)
+    monkeypatch.setattr(f"foveal.recipes.training.{module}.find_spec", lambda _: None)
     with pytest.raises(MissingExtra) as missing:
         trackers(name, tmp_path)
     assert str(missing.value) == f"{sentence} {name!r}. Run: pip install 'foveal[{name}]'"

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,11 +16,16 @@ import pytest
 import foveal
 from foveal.core.errors import BadWeights, OutOfRange, UnknownName
 from foveal.core.listener import SILENT
+from foveal.recipes.fitted import Fitted
 from foveal.recipes.model import Model
 from foveal.recipes.requested import FitOrder
 from foveal.recipes.story import fit_and_save
-from foveal.recipes.training import schooling
+from foveal.recipes.task import Task
+from foveal.recipes.training import finetune, schooling
 from foveal.recipes.workplace import Workplace
+
+if TYPE_CHECKING:
+    from foveal.train.network.machine import Machine
 
 QUICK = {
     "strategy": "finetune",
@@ -117,25 +123,51 @@ def test_the_same_fit_gives_the_same_bytes(model: Model, hard: Path, trainable: 
     assert again.bundle.card["sha256"] == model.bundle.card["sha256"]
 
 
-def test_a_network_that_no_epoch_made_better_on_val_is_kept_as_it_was(
+def test_where_no_epoch_is_better_on_val_the_model_is_the_probe_of_all_pictures(
     hard: Path, trainable: Path, heard: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from safetensors.numpy import load, load_file
-
     def start(begun: schooling.Begun, *_: object) -> schooling._Start:
         return schooling._Start(state=deepcopy(begun.network.state_dict()), loss=0.0)
 
     monkeypatch.setattr(schooling, "_start", start)
     listener = heard()
     one = finetuned(hard, trainable, listener=listener)
-    assert any("it is kept as it was, with the probe's head" in s for s in listener.sentences)
-    assert one.bundle.card["training"]["kept"] is None
+    assert any("No epoch had less log loss on val" in s for s in listener.sentences)
+    training = one.bundle.card["training"]
+    assert training["kept"] is None
+    assert training["sentence"].endswith(finetune.INSTEAD)
+    assert [epoch["number"] for epoch in one.run["course"]["epochs"]] == [1, 2]
+    probe = foveal.fit(hard, **{**QUICK, "strategy": "probe", "backbone": str(trainable)})
+    assert one.bundle.card["promise"] == probe.bundle.card["promise"]
+    files = sorted(hard.rglob("*.png"))[:5]
+    ours, theirs = one.predict(files), probe.predict(files)
+    assert [p.top for p in ours] == [p.top for p in theirs]
+
+
+def test_the_network_as_it_was_is_what_auto_compares_where_no_epoch_is_better(
+    hard: Path, trainable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.numpy import load_file
+
+    found: list[Fitted] = []
+
+    def start(begun: schooling.Begun, *_: object) -> schooling._Start:
+        return schooling._Start(state=deepcopy(begun.network.state_dict()), loss=0.0)
+
+    def kept(task: Task, begun: schooling.Begun, here: Machine) -> Fitted:
+        found.append(schooling.schooled(task, begun, here))
+        return found[0]
+
+    monkeypatch.setattr(schooling, "_start", start)
+    monkeypatch.setattr(finetune, "schooled", kept)
+    finetuned(hard, trainable)
+    host = found[0].classifier.host  # type: ignore[union-attr]  # one network, no pool
+    after = host.network_weights()
+    assert after is not None
     before = load_file(trainable / "model.safetensors")
-    after = load(one.bundle.read("model.safetensors"))
     same = [name for name in before if before[name].shape == after[name].shape]
+    assert len(same) > 10
     assert all(np.array_equal(before[name], after[name]) for name in same)
-    probe = one.run["course"]["probe_top1"]
-    assert one.bundle.card["promise"]["metrics"]["top1"]["value"] == probe  # it reads the last too
 
 
 def test_frozen_stages_do_not_move(hard: Path, trainable: Path) -> None:

@@ -10,12 +10,13 @@ Source:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from foveal.backbone.spec import LAST
 from foveal.recipes.fitted import Fitted
 from foveal.recipes.holding import with_val
-from foveal.recipes.probe import chosen, final_head, probe_on, rows_for
+from foveal.recipes.probe import chosen, final_head, probe, probe_on, rows_for
 from foveal.recipes.task import Task
 from foveal.recipes.training.schooling import Begun, machine_of, schooled
 from foveal.train.head.choice import candidates
@@ -23,9 +24,13 @@ from foveal.train.head.choice import candidates
 if TYPE_CHECKING:
     from foveal.train.network.machine import Machine
 
+INSTEAD = "The model is the probe, which needs no val part and learnt from all of these pictures."
+
 
 def finetune(task: Task) -> Fitted:
     """Return the fine-tuned network, at the epoch that val preferred.
+
+    Where val preferred none, that is the probe, which learns from val's pictures too.
 
     Raises:
         MissingExtra: in a base install.
@@ -33,7 +38,18 @@ def finetune(task: Task) -> Fitted:
         BadData: where there is nothing to learn from, or to choose by.
     """
     with machine_of(task) as here:
-        return schooled(task, begin(task, here), here)
+        trained = schooled(task, begin(task, here), here)
+    training = trained.story["training"]
+    if training["kept"] is not None:
+        return trained
+    frozen = probe(task)
+    said = {**training, "sentence": f"{training['sentence']} {INSTEAD}"}
+    return replace(
+        frozen,
+        story={**frozen.story, "training": said},
+        settings=trained.settings,  # with the epochs that the budget allowed
+        course=trained.course,
+    )
 
 
 def begin(task: Task, here: Machine) -> Begun:

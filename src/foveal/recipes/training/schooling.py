@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 MEASURED = 20  # steps that a forecast is made from; fewer where the training is short
 CENTRE = 512  # pictures that the mean of the features is taken over, for heat maps
+NO_GAIN = "None was better than the network as it was, with the probe's head: none is kept."
 HOW = "On the val part, which also chose the epoch,"
 _NOT_THE_RUN = ("workers", "device", "track", "budget")  # what may differ when a run is resumed
 
@@ -78,6 +79,9 @@ def machine_of(task: Task) -> Iterator[Machine]:
 def schooled(task: Task, begun: Begun, here: Machine) -> Fitted:
     """Train a network and return it as a classifier, at the epoch that val preferred.
 
+    Where no epoch is better than what it began from, it is returned as it was, with the probe's
+    head, and its story says ``"kept": None`` of the training.
+
     Args:
         task: settings, and where the state is kept.
         begun: the network.
@@ -103,8 +107,8 @@ def schooled(task: Task, begun: Begun, here: Machine) -> Fitted:
     if start is not None and stays:
         begun.network.load_state_dict(start.state)
         task.listener.say(
-            f"No epoch had less log loss on val than the network as it was ({_best(trained):.3f}, "
-            f"{start.loss:.3f}): it is kept as it was, with the probe's head."
+            f"No epoch had less log loss on val than the network as it was, with the probe's head "
+            f"({_best(trained):.3f}, {start.loss:.3f}): none is kept."
         )
     with task.clock("graph"):
         return _fitted(task, begun, trained, here, stays=stays)
@@ -328,7 +332,7 @@ def _training(
     facts = {
         "strategy": wanted.strategy,
         "epochs": len(trained.epochs),
-        "kept": None if stays else trained.kept,
+        "kept": None if stays else trained.kept,  # None: the network as it was
         "policy": wanted.policy,
         "optimizer": wanted.optimizer,
         "batch": wanted.batch,
@@ -344,7 +348,5 @@ def _training(
         f"{number_of(judges, 'val picture')}."
     )
     if stays:
-        sentence += (
-            " None was better than the network as it was, with the probe's head: that is kept."
-        )
+        sentence += f" {NO_GAIN}"
     return {**facts, "sentence": sentence}

@@ -27,7 +27,7 @@ from foveal.evaluate.curves import (
 from foveal.evaluate.curves import WIDTH as WIDE
 
 
-def course(kept: int = 2, **more: float) -> Course:
+def course(kept: int | None = 2, **more: float) -> Course:
     rows = [(1, 1e-4, 1.5, 1.2, 0.5), (2, 5e-4, 0.9, 0.8, 0.75), (3, 1e-5, 0.7, 1.0, 0.7)]
     epochs = tuple(
         Epoch(number=n, rate=r, train_loss=t, val_loss=v, val_top1=a) for n, r, t, v, a in rows
@@ -56,6 +56,15 @@ def test_the_kept_epoch_is_marked_where_it_stands() -> None:
     for draw in (loss_curves, score_curves, rate_curve):
         (mark,) = elements(draw(course(kept=3)), "kept")
         assert float(mark["x1"]) == float(mark["x2"]) == LEFT + WIDE
+
+
+def test_nothing_is_marked_where_no_epoch_was_kept() -> None:
+    for draw in (loss_curves, score_curves, rate_curve):
+        drawing = draw(course(kept=None))
+        assert not elements(drawing, "kept")
+        assert "<circle" not in drawing
+        assert "polyline" in drawing
+    assert course(kept=None).best is None
 
 
 def test_the_probe_stands_beside_where_it_is_known() -> None:

@@ -244,6 +244,15 @@ class TestNumbers:
         assert "Epoch 9 of 12 was kept" in text
         assert "robe on" not in text
 
+    def test_where_no_epoch_was_kept_none_is_marked(
+        self, make_report: MakeReport, course: Course
+    ) -> None:
+        content = render(make_report(course=replace(course, kept=None)))
+        text = Page(content).text
+        assert "The probe on the same pictures: 87.4 % right, log loss 0.463." in text
+        assert "was kept" not in text.partition("How it was trained")[2]
+        assert "chosen" not in content.decode().partition('id="training"')[2].partition("</sec")[0]
+
     def test_what_was_not_trained_has_no_such_section(self, make_report: MakeReport) -> None:
         content = render(make_report()).decode()
         assert "How it was trained" not in content

@@ -41,7 +41,7 @@ class Course:
     """All epochs, and which one was kept."""
 
     epochs: tuple[Epoch, ...]
-    kept: int  # its number
+    kept: int | None  # its number; None: none was, since none was better than the start
     probe_top1: float | None = None  # of the probe on the same val part, in [0, 1]
     probe_loss: float | None = None  # likewise, nats
     sentence: str = ""  # what was done, in plain words
@@ -53,16 +53,16 @@ class Course:
             raise OutOfRange("epochs", len(numbers), f"1 to {MOST_EPOCHS}")
         if numbers != sorted(set(numbers)) or numbers[0] < 1:
             raise OutOfRange("epochs", numbers[:10], "numbers that rise, from 1")
-        if self.kept not in numbers:
+        if self.kept is not None and self.kept not in numbers:
             raise OutOfRange("kept", self.kept, "the number of one of the epochs")
         for name, most in (("probe_top1", 1), ("probe_loss", MOST)):
             if (value := getattr(self, name)) is not None:
                 _check(name, value, most)
 
     @property
-    def best(self) -> Epoch:
-        """The epoch that was kept."""
-        return next(epoch for epoch in self.epochs if epoch.number == self.kept)
+    def best(self) -> Epoch | None:
+        """The epoch that was kept; None: none was."""
+        return next((epoch for epoch in self.epochs if epoch.number == self.kept), None)
 
 
 def course_in(values: object) -> Course | None:
@@ -138,11 +138,12 @@ def _panel(
         f"{number}</text>"
         for number in _marks(numbers)
     ]
-    kept = across(course.kept)
-    parts.append(
-        f'<line class="kept" x1="{kept:.1f}" x2="{kept:.1f}" y1="{TOP}" y2="{TOP + HEIGHT}">'
-        f"<title>epoch {course.kept} was kept</title></line>"
-    )
+    if course.kept is not None:
+        kept = f"{across(course.kept):.1f}"
+        parts.append(
+            f'<line class="kept" x1="{kept}" x2="{kept}" y1="{TOP}" y2="{TOP + HEIGHT}">'
+            f"<title>epoch {course.kept} was kept</title></line>"
+        )
     if rival is not None:
         parts.append(
             f'<line class="rival" x1="{LEFT}" x2="{LEFT + WIDTH}" '
@@ -151,11 +152,10 @@ def _panel(
     for kind, line in lines.items():
         points = [(across(n), up(value)) for n, value in zip(numbers, line, strict=True)]
         drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        _, height = points[numbers.index(course.kept)]
-        parts += [
-            f'<polyline class="curve {kind}" points="{drawn}"/>',
-            f'<circle class="end {kind}" cx="{kept:.1f}" cy="{height:.1f}" r="4"/>',
-        ]
+        parts.append(f'<polyline class="curve {kind}" points="{drawn}"/>')
+        if course.kept is not None:
+            x, y = points[numbers.index(course.kept)]
+            parts.append(f'<circle class="end {kind}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')
     parts.append(
         f'<text x="{LEFT + WIDTH / 2:g}" y="{TOP + HEIGHT + 36}" text-anchor="middle">epoch</text>'
     )

@@ -137,6 +137,8 @@ def test_where_no_epoch_is_better_on_val_the_model_is_the_probe_of_all_pictures(
     assert training["kept"] is None
     assert training["sentence"].endswith(finetune.INSTEAD)
     assert [epoch["number"] for epoch in one.run["course"]["epochs"]] == [1, 2]
+    assert one.run["course"]["kept"] is None
+    assert one.run["course"]["sentence"] == training["sentence"]
     probe = foveal.fit(hard, **{**QUICK, "strategy": "probe", "backbone": str(trainable)})
     assert one.bundle.card["promise"] == probe.bundle.card["promise"]
     files = sorted(hard.rglob("*.png"))[:5]

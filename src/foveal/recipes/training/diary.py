@@ -68,13 +68,15 @@ def epoch_of(epoch: Epoch, task: Task) -> dict[str, Any]:
     }
 
 
-def course_of(task: Task, trained: Trained, probe: Fitted | None, sentence: str) -> dict[str, Any]:
-    """Return the training epoch by epoch, and the probe on the same val part."""
+def course_of(
+    task: Task, trained: Trained, probe: Fitted | None, training: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the training epoch by epoch, what its story says of it, the probe on the same val."""
     rival = {} if probe is None else probe.promise.metrics
     return {
         "epochs": [epoch_of(epoch, task) for epoch in trained.epochs],
-        "kept": trained.kept,
+        "kept": training["kept"],
         "probe_top1": rival["top1"].value if rival else None,
         "probe_loss": rival["log_loss"].value if rival else None,
-        "sentence": sentence,
+        "sentence": training["sentence"],
     }

@@ -48,7 +48,7 @@ def finetune(task: Task) -> Fitted:
         frozen,
         story={**frozen.story, "training": said},
         settings=trained.settings,  # with the epochs that the budget allowed
-        course=trained.course,
+        course={**(trained.course or {}), "sentence": said["sentence"]},
     )
 
 

@@ -320,7 +320,7 @@ def _fitted(task: Task, begun: Begun, trained: Trained, here: Machine, *, stays:
         proof=(tuple(files[row].absolute() for row in shown), proof_NK / np.float32(cool)),
         broken=rows.broken,
         clock=task.clock,
-        course=course_of(task, trained, begun.probe, training["sentence"]),
+        course=course_of(task, trained, begun.probe, training),
     )
 
 

@@ -154,8 +154,8 @@ def _panel(
         drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(f'<polyline class="curve {kind}" points="{drawn}"/>')
         if course.kept is not None:
-            x, y = points[numbers.index(course.kept)]
-            parts.append(f'<circle class="end {kind}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')
+            place, height = points[numbers.index(course.kept)]
+            parts.append(f'<circle class="end {kind}" cx="{place:.1f}" cy="{height:.1f}" r="4"/>')
     parts.append(
         f'<text x="{LEFT + WIDTH / 2:g}" y="{TOP + HEIGHT + 36}" text-anchor="middle">epoch</text>'
     )

@@ -190,7 +190,7 @@ def test_the_file_of_a_killed_run_is_swept_by_the_next_and_that_of_a_living_one_
         "import sys, time\n"
         "from pathlib import Path\n"
         "from foveal.image.preprocess import Preprocess\n"
-        "from foveal.train.network import canvas\n"
+        "from foveal.train.network.pictures import canvas\n"
         "canvas.free_memory = lambda: 0\n"
         "made = canvas.canvases([Path(sys.argv[1])], Preprocess(), side_px=256,"
         " folder=Path(sys.argv[2]))\n"

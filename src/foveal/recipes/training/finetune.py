@@ -24,13 +24,14 @@ from foveal.train.head.choice import candidates
 if TYPE_CHECKING:
     from foveal.train.network.machine import Machine
 
-INSTEAD = "The model is the probe, which needs no val part and learnt from all of these pictures."
+INSTEAD = "The model is the probe, as the strategy of that name fits it."
 
 
 def finetune(task: Task) -> Fitted:
     """Return the fine-tuned network, at the epoch that val preferred.
 
-    Where val preferred none, that is the probe, which learns from val's pictures too.
+    Where val preferred none, that is the probe: it learns from val's pictures too, unless val is
+    a part of the data's own.
 
     Raises:
         MissingExtra: in a base install.

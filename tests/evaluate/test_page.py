@@ -251,6 +251,7 @@ class TestNumbers:
         text = Page(content).text
         assert "The probe on the same pictures: 87.4 % right, log loss 0.463." in text
         assert "was kept" not in text.partition("How it was trained")[2]
+        assert "flatter" not in text.partition("How it was trained")[2]
         assert "chosen" not in content.decode().partition('id="training"')[2].partition("</sec")[0]
 
     def test_what_was_not_trained_has_no_such_section(self, make_report: MakeReport) -> None:

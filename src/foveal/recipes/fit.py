@@ -18,7 +18,7 @@ from foveal.recipes.task import Task
 from foveal.recipes.workplace import Workplace
 
 if TYPE_CHECKING:
-    from foveal.recipes.training.schooling import Begun
+    from foveal.recipes.training.begun import Begun
     from foveal.train.network.machine import Machine
 
 

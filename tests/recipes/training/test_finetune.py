@@ -22,6 +22,7 @@ from foveal.recipes.requested import FitOrder
 from foveal.recipes.story import fit_and_save
 from foveal.recipes.task import Task
 from foveal.recipes.training import finetune, schooling
+from foveal.recipes.training.begun import Begun, Start
 from foveal.recipes.workplace import Workplace
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def finetuned(data: Path, backbone: Path, **changes: object) -> Model:
 def training_wins() -> Iterator[pytest.MonkeyPatch]:
     """Let no network be kept as it was: two epochs on noise are rarely better than none."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schooling, "_start", lambda *_: None)
+        patch.setattr(schooling, "start_of", lambda *_: None)
         yield patch
 
 
@@ -126,10 +127,10 @@ def test_the_same_fit_gives_the_same_bytes(model: Model, hard: Path, trainable: 
 def test_where_no_epoch_is_better_on_val_the_model_is_the_probe_of_all_pictures(
     hard: Path, trainable: Path, heard: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start(begun: schooling.Begun, *_: object) -> schooling._Start:
-        return schooling._Start(state=deepcopy(begun.network.state_dict()), loss=0.0)
+    def start(begun: Begun, *_: object) -> Start:
+        return Start(state=deepcopy(begun.network.state_dict()), loss=0.0)
 
-    monkeypatch.setattr(schooling, "_start", start)
+    monkeypatch.setattr(schooling, "start_of", start)
     listener = heard()
     one = finetuned(hard, trainable, listener=listener)
     assert any("No epoch had less log loss on val" in s for s in listener.sentences)
@@ -153,14 +154,14 @@ def test_the_network_as_it_was_is_what_auto_compares_where_no_epoch_is_better(
 
     found: list[Fitted] = []
 
-    def start(begun: schooling.Begun, *_: object) -> schooling._Start:
-        return schooling._Start(state=deepcopy(begun.network.state_dict()), loss=0.0)
+    def start(begun: Begun, *_: object) -> Start:
+        return Start(state=deepcopy(begun.network.state_dict()), loss=0.0)
 
-    def kept(task: Task, begun: schooling.Begun, here: Machine) -> Fitted:
+    def kept(task: Task, begun: Begun, here: Machine) -> Fitted:
         found.append(schooling.schooled(task, begun, here))
         return found[0]
 
-    monkeypatch.setattr(schooling, "_start", start)
+    monkeypatch.setattr(schooling, "start_of", start)
     monkeypatch.setattr(finetune, "schooled", kept)
     finetuned(hard, trainable)
     host = found[0].classifier.host  # type: ignore[union-attr]  # one network, no pool

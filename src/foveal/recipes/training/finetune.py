@@ -18,7 +18,8 @@ from foveal.recipes.fitted import Fitted
 from foveal.recipes.holding import with_val
 from foveal.recipes.probe import chosen, final_head, probe, probe_on, rows_for
 from foveal.recipes.task import Task
-from foveal.recipes.training.schooling import Begun, machine_of, schooled
+from foveal.recipes.training.begun import Begun
+from foveal.recipes.training.schooling import machine_of, schooled
 from foveal.train.head.choice import candidates
 
 if TYPE_CHECKING:

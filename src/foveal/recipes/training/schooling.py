@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.backbone.catalog import not_installed
-from foveal.backbone.spec import LAST, BackboneSpec
+from foveal.backbone.spec import LAST
 from foveal.core.duration import parse_duration
 from foveal.core.errors import MissingExtra
 from foveal.core.settings import to_mapping
@@ -24,8 +23,9 @@ from foveal.model.classifier import Classifier
 from foveal.model.linear import LinearHead, softmax
 from foveal.recipes.fitted import Fitted
 from foveal.recipes.promise import held_out, promise_of
-from foveal.recipes.rows import Rows, files_of, pixels_of, proof_rows
+from foveal.recipes.rows import files_of, pixels_of, proof_rows
 from foveal.recipes.task import Task
+from foveal.recipes.training.begun import Begun, no_gain, start_of
 from foveal.recipes.training.diary import Diary, course_of
 from foveal.recipes.training.tracking import trackers
 from foveal.train.head.temperature import temperature
@@ -41,17 +41,6 @@ CENTRE = 512  # pictures that the mean of the features is taken over, for heat m
 NO_GAIN = "None was better than the network as it was, with the probe's head: none is kept."
 HOW = "On the val part, which also chose the epoch,"
 _NOT_THE_RUN = ("workers", "device", "track", "budget")  # what may differ when a run is resumed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Begun:
-    """A network about to be trained."""
-
-    network: Network  # with a classifier for the classes of the rows
-    spec: BackboneSpec  # of what it was made from
-    rows: Rows  # what is learnt from; their one pair is (train, val)
-    baseline: LinearHead | None  # over the classical block
-    probe: Fitted | None = None  # what the frozen network reached on the same val part
 
 
 @contextmanager
@@ -92,7 +81,7 @@ def schooled(task: Task, begun: Begun, here: Machine) -> Fitted:
     here = here.suited_to(begun.network)
     with ready(task, begun, here) as (learning, whole):
         task, plan = within_budget(task, learning, whole, here)
-        start = _start(begun, learning, plan)
+        start = start_of(begun, learning, plan)
         with task.clock("training"), Diary(task, plan) as diary:
             trained = train(
                 learning,
@@ -112,32 +101,6 @@ def schooled(task: Task, begun: Begun, here: Machine) -> Fitted:
         )
     with task.clock("graph"):
         return _fitted(task, begun, trained, here, stays=stays)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Start:
-    """A network before its training: what it has to be better than."""
-
-    state: Mapping[str, Any]
-    loss: float  # log loss on val
-
-
-def _start(begun: Begun, learning: Network, plan: Plan) -> _Start | None:
-    """Return the network as a probe's head makes it; None for one that knows nothing yet."""
-    if begun.probe is None:
-        return None
-    learning.eval()
-    state = deepcopy(begun.network.state_dict())
-    return _Start(state=state, loss=plan.judge(learning)["log_loss"])
-
-
-def no_gain(best: float, before: float) -> bool:
-    """Return whether a log loss is no less than the one before; one that is no number is not.
-
-    >>> no_gain(0.3, 0.5), no_gain(0.5, 0.5), no_gain(float("nan"), 0.5)
-    (False, True, True)
-    """
-    return not best < before
 
 
 def _best(trained: Trained) -> float:

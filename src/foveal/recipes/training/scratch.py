@@ -15,7 +15,8 @@ from foveal.recipes.orders import AUTO
 from foveal.recipes.probe import baseline_of
 from foveal.recipes.rows import rows_of
 from foveal.recipes.task import Task
-from foveal.recipes.training.schooling import Begun, machine_of, schooled
+from foveal.recipes.training.begun import Begun
+from foveal.recipes.training.schooling import machine_of, schooled
 
 if TYPE_CHECKING:
     from foveal.train.network.machine import Machine

@@ -14,7 +14,7 @@ from foveal.train.network.settings import TrainSettings
         ("epochs", 0), ("batch", 0), ("micro", 0), ("patience", 0), ("rate", 0.0),
         ("head_rate", -1.0), ("weight_decay", -0.1), ("clip", -1.0), ("workers", -1),
         ("smoothing", 1.0), ("average", 1.0), ("warmup", -0.1), ("layer_decay", 0.0),
-        ("layer_decay", 1.1), ("val_share", 1.0), ("sampling", "sometimes"),
+        ("layer_decay", 1.1), ("val_share", 0.6), ("sampling", "sometimes"),
         ("rate", float("nan")), ("rate", float("inf")), ("clip", float("inf")),
         ("budget", "10"), ("budget", "0s"), ("budget", "-1m"),
     ],

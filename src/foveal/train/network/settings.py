@@ -16,7 +16,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "weight_decay clip workers": (lambda value: 0 <= value < inf, "0 or more and finite"),
     "smoothing average warmup": (lambda value: 0 <= value < 1, "a share from 0 to less than 1"),
     "layer_decay": (lambda value: 0 < value <= 1, "a share in (0, 1]"),
-    "val_share": (lambda value: 0 < value < 1, "a share between 0 and 1"),
+    "val_share": (lambda value: 0 < value <= 0.5, "a share of more than 0 and at most one half"),
     "batch_norm": (lambda value: value in {"auto", "kept", "batch"}, "'auto', 'kept' or 'batch'"),
     "sampling": (lambda value: value in {"natural", "balanced"}, "'natural' or 'balanced'"),
 }

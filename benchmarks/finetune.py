@@ -118,7 +118,7 @@ class Bench:
         return steps["fit"] + steps["predict"], {
             "right": sum(one["label"] == Path(one["path"]).parent.name for one in answers),
             "images": len(answers),
-            "train_s": seconds["training"],
+            "train_s": seconds["training"] + seconds.get("frozen part", 0),
             "steps": {verb: asdict(cost) for verb, cost in steps.items()},
             "seconds": seconds,
         }

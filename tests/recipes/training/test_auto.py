@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -74,9 +75,12 @@ def staged(monkeypatch: pytest.MonkeyPatch) -> Callable:
             return replace(begun, probe=saying(begun.probe, **probe))
 
         monkeypatch.setattr(module, "begin", begin)
-        monkeypatch.setattr(
-            module, "schooled", lambda *given: saying(whole_schooled(*given), **network)
-        )
+
+        def schooled(*given: object) -> object:
+            outcome = whole_schooled(*given)
+            return SimpleNamespace(fitted=lambda: saying(outcome.fitted(), **network))
+
+        monkeypatch.setattr(module, "schooled", schooled)
         return auto(one)
 
     return stage

@@ -23,6 +23,7 @@ from foveal.recipes.story import fit_and_save
 from foveal.recipes.task import Task
 from foveal.recipes.training import finetune, schooling
 from foveal.recipes.training.begun import Begun, Start
+from foveal.recipes.training.outcome import Outcome
 from foveal.recipes.workplace import Workplace
 
 if TYPE_CHECKING:
@@ -157,9 +158,10 @@ def test_the_network_as_it_was_is_what_auto_compares_where_no_epoch_is_better(
     def start(begun: Begun, *_: object) -> Start:
         return Start(state=deepcopy(begun.network.state_dict()), loss=0.0)
 
-    def kept(task: Task, begun: Begun, here: Machine) -> Fitted:
-        found.append(schooling.schooled(task, begun, here))
-        return found[0]
+    def kept(task: Task, begun: Begun, here: Machine) -> Outcome:
+        outcome = schooling.schooled(task, begun, here)
+        found.append(outcome.fitted())
+        return outcome
 
     monkeypatch.setattr(schooling, "start_of", start)
     monkeypatch.setattr(finetune, "schooled", kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -111,6 +112,7 @@ def plan(**changes: object) -> Plan:
         judge=judge,
         step_settings=StepSettings(clip=1.0),
         average=0.5,
+        save_share=float("inf"),  # each epoch, however short
         facts={"rate": 0.05, "data": "abc"},
         called=lambda row: f"pictures/{row}.png",
     )
@@ -339,6 +341,30 @@ def test_a_score_that_is_no_number_is_saved_and_comes_back(tmp_path: Path) -> No
     losses = [epoch.scores["log_loss"] for epoch in found.epochs]
     assert losses == pytest.approx([0.9, float("nan"), float("inf"), 0.3], nan_ok=True)
     assert found.kept == 4
+
+
+class Slow(Checkpoints):
+    """A disk that takes its time, and how often it was asked to."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.steps: list[int] = []
+
+    def save(self, state: State) -> Path:
+        self.steps.append(state.step)
+        time.sleep(0.3)
+        return super().save(state)
+
+
+@pytest.mark.parametrize(
+    ("share", "saved"), [(0.05, [EPOCH, STEPS]), (float("inf"), [*range(EPOCH, STEPS + 1, EPOCH)])]
+)
+def test_short_epochs_are_not_all_saved_where_the_disk_is_slow(
+    tmp_path: Path, share: float, saved: list[int]
+) -> None:
+    slow = Slow(tmp_path / "run")
+    train(network(), plan(save_share=share), checkpoints=slow)
+    assert slow.steps == saved
 
 
 def poisoned(at: int, times: int) -> Callable[[Batch], tuple[Tensor, Tensor]]:

@@ -68,7 +68,7 @@ def auto(task: Task) -> Fitted:
                 "fine-tuning to win."
             )
             return _told(task, probe(task), why, {})
-        network = schooled(task, begun, here)
+        network = schooled(task, begun, here).fitted()
     return _preferred(task, begun.probe, network)
 
 

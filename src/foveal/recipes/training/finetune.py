@@ -40,17 +40,16 @@ def finetune(task: Task) -> Fitted:
         BadData: where there is nothing to learn from, or to choose by.
     """
     with machine_of(task) as here:
-        trained = schooled(task, begin(task, here), here)
-    training = trained.story["training"]
-    if training["kept"] is not None:
-        return trained
+        outcome = schooled(task, begin(task, here), here)
+        if not outcome.stays:
+            return outcome.fitted()
     frozen = probe(task)
-    said = {**training, "sentence": f"{training['sentence']} {INSTEAD}"}
+    said = {**outcome.training, "sentence": f"{outcome.training['sentence']} {INSTEAD}"}
     return replace(
         frozen,
         story={**frozen.story, "training": said},
-        settings=trained.settings,  # with the epochs that the budget allowed
-        course={**(trained.course or {}), "sentence": said["sentence"]},
+        settings=outcome.task.settings,  # with the epochs that the budget allowed
+        course={**outcome.course, "sentence": said["sentence"]},
     )
 
 
@@ -59,7 +58,8 @@ def begin(task: Task, here: Machine) -> Begun:
 
     The probe beside it, over all blocks, is what it is compared with on the same val part.
     """
-    from foveal.backbone.torch_trained import check_trainable, network_of, put_head
+    with task.clock("libraries"):
+        from foveal.backbone.torch_trained import check_trainable, network_of, put_head
 
     check_trainable(task.host)
     sets = candidates(task.host.spec, task.settings.probe.features)

@@ -1,10 +1,10 @@
-"""Schooling: a network, however it begins, is trained on the rows and becomes a classifier."""
+"""Schooling: a network, however it begins, is trained on the rows, as long as its budget allows."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,20 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.backbone.catalog import not_installed
-from foveal.backbone.spec import LAST
 from foveal.core.duration import parse_duration
 from foveal.core.errors import MissingExtra
 from foveal.core.settings import to_mapping
-from foveal.core.words import number_of
 from foveal.model import parts
-from foveal.model.classifier import Classifier
-from foveal.model.linear import LinearHead, softmax
-from foveal.recipes.fitted import Fitted
-from foveal.recipes.promise import held_out, promise_of
-from foveal.recipes.rows import files_of, pixels_of, proof_rows
+from foveal.model.linear import softmax
+from foveal.recipes.rows import files_of
 from foveal.recipes.task import Task
 from foveal.recipes.training.begun import Begun, no_gain, start_of
-from foveal.recipes.training.diary import Diary, course_of
+from foveal.recipes.training.diary import Diary
+from foveal.recipes.training.outcome import Outcome
 from foveal.recipes.training.tracking import trackers
 from foveal.train.head.temperature import temperature
 
@@ -34,12 +30,9 @@ if TYPE_CHECKING:
     from foveal.train.network.forecast import Forecast
     from foveal.train.network.machine import Machine
     from foveal.train.network.planning import Lesson
-    from foveal.train.network.run import Network, Plan, Trained
+    from foveal.train.network.run import Network, Plan
 
 MEASURED = 20  # steps that a forecast is made from; fewer where the training is short
-CENTRE = 512  # pictures that the mean of the features is taken over, for heat maps
-NO_GAIN = "None was better than the network as it was, with the probe's head: none is kept."
-HOW = "On the val part, which also chose the epoch,"
 _NOT_THE_RUN = ("workers", "device", "track", "budget")  # what may differ when a run is resumed
 
 
@@ -54,9 +47,10 @@ def machine_of(task: Task) -> Iterator[Machine]:
     """
     if not_installed():
         raise MissingExtra("Training a network", "train")
-    from foveal.train.network.allocator import keep_freed_memory
-    from foveal.train.network.machine import machine
-    from foveal.train.network.planning import check_names
+    with task.clock("libraries"):
+        from foveal.train.network.allocator import keep_freed_memory
+        from foveal.train.network.machine import machine
+        from foveal.train.network.planning import check_names
 
     check_names(task.settings.train)
     trackers(task.settings.train.track, Path())
@@ -65,11 +59,11 @@ def machine_of(task: Task) -> Iterator[Machine]:
         yield here
 
 
-def schooled(task: Task, begun: Begun, here: Machine) -> Fitted:
-    """Train a network and return it as a classifier, at the epoch that val preferred.
+def schooled(task: Task, begun: Begun, here: Machine) -> Outcome:
+    """Train a network and return what came of it: the epoch that val preferred.
 
-    Where no epoch is better than what it began from, it is returned as it was, with the probe's
-    head, and its story says ``"kept": None`` of the training.
+    Where no epoch is better than what it began from, that is the network as it was, with the
+    probe's head.
 
     Args:
         task: settings, and where the state is kept.
@@ -92,19 +86,15 @@ def schooled(task: Task, begun: Begun, here: Machine) -> Fitted:
                 tell=diary.tell,
             )
     begun.network.eval()  # where only a part of it was trained, by that part's name
-    stays = start is not None and no_gain(_best(trained), start.loss)
+    best = trained.epochs[trained.kept - 1].scores["log_loss"]
+    stays = start is not None and no_gain(best, start.loss)
     if start is not None and stays:
         begun.network.load_state_dict(start.state)
         task.listener.say(
             f"No epoch had less log loss on val than the network as it was, with the probe's head "
-            f"({_best(trained):.3f}, {start.loss:.3f}): none is kept."
+            f"({best:.3f}, {start.loss:.3f}): none is kept."
         )
-    with task.clock("graph"):
-        return _fitted(task, begun, trained, here, stays=stays)
-
-
-def _best(trained: Trained) -> float:
-    return trained.epochs[trained.kept - 1].scores["log_loss"]
+    return Outcome(task=task, begun=begun, trained=trained, here=here, stays=stays)
 
 
 @contextmanager
@@ -135,13 +125,13 @@ def ready(task: Task, begun: Begun, here: Machine) -> Iterator[tuple[Network, Pl
         listener=task.listener,
         facts=facts_of(task, begun, here),
     )
-    with (
-        lesson.canvases,
-        frozen_once(
-            network, plan, lesson, wanted, seed=seed, machine=here, listener=task.listener
-        ) as (learning, shorter),
-    ):
-        yield learning, shorter
+    once = frozen_once(
+        network, plan, lesson, wanted, seed=seed, machine=here, listener=task.listener
+    )
+    with lesson.canvases, ExitStack() as files:
+        with task.clock("frozen part") if wanted.freeze_until else nullcontext():
+            learning = files.enter_context(once)
+        yield learning
 
 
 def within_budget(task: Task, network: Network, plan: Plan, here: Machine) -> tuple[Task, Plan]:
@@ -241,75 +231,3 @@ def _settings(task: Task) -> dict[str, Any]:
     settings = to_mapping(task.settings)
     settings["train"] = {k: v for k, v in settings["train"].items() if k not in _NOT_THE_RUN}
     return settings
-
-
-def _fitted(task: Task, begun: Begun, trained: Trained, here: Machine, *, stays: bool) -> Fitted:
-    """Return the trained network as a classifier, with everything known of it."""
-    from foveal.backbone.torch_trained import backbone_of, head_of
-    from foveal.train.network.answers import last_features_of, logits_of
-    from foveal.train.network.inputs import Inputs
-
-    network, spec, rows = begun.network, begun.spec, begun.rows
-    classes = rows.prepared.manifest.classes
-    inputs = Inputs(preprocess=spec.preprocess, classes=len(classes), machine=here)
-    ((learnt, val),) = rows.pairs
-    shown = proof_rows(rows)
-    logits_MK = logits_of(network, pixels_of(rows, val.tolist(), spec.preprocess), inputs)
-    proof_NK = logits_of(network, pixels_of(rows, shown, spec.preprocess), inputs)
-    some = pixels_of(rows, learnt[:CENTRE].tolist(), spec.preprocess)
-    centre_D = last_features_of(network, some, inputs).mean(axis=0, dtype=np.float64)
-    cool = temperature(logits_MK, rows.labels_N[val])
-    host = backbone_of(network, spec, weights=f"{spec.weights}, trained further on these pictures")
-    classifier = Classifier(
-        host=host,
-        classical=None,
-        blocks=(LAST,),
-        head=LinearHead(*head_of(network, spec.name)).cooled(cool),
-        centre_D=centre_D.astype(np.float32),
-        classes=classes,
-        temperature=cool,
-    )
-    with task.clock("promise"):
-        promise = promise_of(held_out(rows, val, softmax(logits_MK / cool)), HOW)
-    files = files_of(rows)
-    training = _training(task, begun, trained, here, stays=stays)
-    return Fitted(
-        classifier=classifier,
-        prepared=rows.prepared,
-        settings=task.settings,
-        story={"head": "trained with the network", "training": training},
-        promise=promise,
-        baseline=begun.baseline,
-        proof=(tuple(files[row].absolute() for row in shown), proof_NK / np.float32(cool)),
-        broken=rows.broken,
-        clock=task.clock,
-        course=course_of(task, trained, begun.probe, training),
-    )
-
-
-def _training(
-    task: Task, begun: Begun, trained: Trained, here: Machine, *, stays: bool
-) -> dict[str, Any]:
-    """Return what the card says of the training; no times are in it."""
-    wanted, judges = task.settings.train, len(begun.rows.pairs[0][1])
-    facts = {
-        "strategy": wanted.strategy,
-        "epochs": len(trained.epochs),
-        "kept": None if stays else trained.kept,  # None: the network as it was
-        "policy": wanted.policy,
-        "optimizer": wanted.optimizer,
-        "batch": wanted.batch,
-        "precision": here.precision,
-        "size_px": begun.spec.preprocess.size_px,
-        "frozen_until": wanted.freeze_until,
-        "val_images": judges,
-    }
-    frozen = f", frozen up to {wanted.freeze_until}" if wanted.freeze_until else ""
-    sentence = (
-        f"{number_of(len(trained.epochs), 'epoch')} of {wanted.optimizer} at {facts['size_px']} "
-        f"pixels with the policy {wanted.policy!r}{frozen}, judged on "
-        f"{number_of(judges, 'val picture')}."
-    )
-    if stays:
-        sentence += f" {NO_GAIN}"
-    return {**facts, "sentence": sentence}

@@ -32,7 +32,7 @@ def scratch(task: Task) -> Fitted:
         BadData: where there is nothing to learn from, or to choose by.
     """
     with machine_of(task) as here:
-        return schooled(task, begin(task, here), here)
+        return schooled(task, begin(task, here), here).fitted()
 
 
 def begin(task: Task, here: Machine) -> Begun:

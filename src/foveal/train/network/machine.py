@@ -17,8 +17,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.rendezvous import rendezvous
 
 from foveal.core.errors import NotThere, OutOfRange
+from foveal.train.network.meeting import meeting
 
 PRECISIONS = ("auto", "float32", "bf16", "fp16")
 _TENSOR_CORES = (7, 0)  # the first cards that are fast in fp16: Volta
@@ -160,7 +162,14 @@ def machine(device: str = "auto", precision: str = "auto") -> Iterator[Machine]:
         return
     if place.type == "cuda":
         torch.cuda.set_device(place)
-    distributed.init_process_group(_GROUPS[place.type], timeout=PATIENCE)
+    store, *_ = next(rendezvous("env://", timeout=PATIENCE))
+    distributed.init_process_group(
+        _GROUPS[place.type],
+        store=meeting(store, rank, ranks, patience=PATIENCE),
+        rank=rank,
+        world_size=ranks,
+        timeout=PATIENCE,
+    )
     try:
         yield found
     finally:

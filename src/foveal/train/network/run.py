@@ -1,9 +1,9 @@
 """A run: the loop with what makes it safe and useful around it; plain code in one ``for`` loop.
 
-After every epoch the moving average is judged and the best one kept. The whole state is saved at
-each epoch's end and every two minutes, so a run that was cut off goes on bit by bit as if it had
-not been. A loss that is no number takes it back to the last state that was saved, at half the
-rate.
+After every epoch the moving average is judged and the best one kept. The whole state is saved
+every two minutes, and at each epoch's end unless that would take more than a twentieth of the time,
+so a run that was cut off goes on bit by bit as if it had not been. A loss that is no number takes
+it back to the last state that was saved, at half the rate.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class Plan:
     patience: int | None = None  # epochs without a better one after which it ends
     seed: int = 0  # of what the network itself draws: dropout, stochastic depth
     compiled: bool = False  # let torch.compile make the network faster, for some time first
-    save_every_s: float = 120.0  # besides every epoch's end
+    save_every_s: float = 120.0  # besides the ends of epochs
+    save_share: float = 0.05  # of the time, at most, goes into saving at the ends of short epochs
     facts: Mapping[str, Any] = field(default_factory=dict)  # settings and data, as JSON
     called: Callable[[int], str] = "picture {}".format  # a row's name, for people
 
@@ -141,6 +142,8 @@ class _Run:
             Scaling() if machine.precision == "fp16" else None,
         )
         self.saved_s = self.began_s = time.monotonic()
+        self.saving_s = 0.0  # what the last save took
+        self.saved_step = -1
         self.here, self.busy_s = 0, 0.0  # steps of this process, and what they took
 
     def begin(self) -> None:
@@ -176,7 +179,8 @@ class _Run:
 
     def end(self) -> Trained:
         """Put the best epoch's weights into the network."""
-        self._save()
+        if self.saved_step != self.at.step:
+            self._save()
         self.network.load_state_dict(self.at.kept)
         self.network.eval()
         return Trained(
@@ -221,8 +225,7 @@ class _Run:
                 due, stopping = self._agreed()
                 if self._owes_a_judgement():
                     self._judge()
-                    self._save()
-                elif due:
+                if due:
                     self._save()
                 if stopping:
                     self.stop.obey()
@@ -294,7 +297,7 @@ class _Run:
 
         A signal that one of them heard then waits on all; one that comes later is not obeyed yet.
         """
-        late = time.monotonic() - self.saved_s > self.plan.save_every_s
+        late = self._is_late()
         if self.machine.ranks == 1:
             return late, True
         asked = [self.stop.asked == number for number in SIGNALS]
@@ -304,14 +307,22 @@ class _Run:
             self.stop.asked = SIGNALS[asked.index(True)]
         return late, any(asked)
 
+    def _is_late(self) -> bool:
+        """Whether it is time to save: sooner at an epoch's end, where little is done twice."""
+        wait_s = self.plan.save_every_s
+        if self._owes_a_judgement():
+            wait_s = min(wait_s, self.saving_s / self.plan.save_share)
+        return time.monotonic() - self.saved_s >= wait_s
+
     def _save(self) -> None:
         """Save the state, which the first rank does for all."""
-        self.saved_s = time.monotonic()
-        if self.checkpoints is None:
-            return
-        state = self._state()
-        if self.machine.leads:
-            self.checkpoints.save(state)
+        start = time.monotonic()
+        if self.checkpoints is not None:
+            state = self._state()
+            if self.machine.leads:
+                self.checkpoints.save(state)
+        self.saved_s, self.saved_step = time.monotonic(), self.at.step
+        self.saving_s = self.saved_s - start
 
     def _last(self) -> State | None:
         """Return what was saved last; only the first rank needs to have the folder."""

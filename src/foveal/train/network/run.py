@@ -29,6 +29,7 @@ from foveal.train.network.pictures.feed import Batch
 from foveal.train.network.progress import Epoch, Progress
 from foveal.train.network.saving.checkpoint import Checkpoints
 from foveal.train.network.saving.checkpoint_file import State
+from foveal.train.network.saving.pace import Pace
 from foveal.train.network.saving.random_states import random_states, random_states_left_alone
 from foveal.train.network.saving.same_run import check_same
 from foveal.train.network.scaling import Scaling
@@ -141,9 +142,8 @@ class _Run:
             Average(network, decay=plan.average),
             Scaling() if machine.precision == "fp16" else None,
         )
-        self.saved_s = self.began_s = time.monotonic()
-        self.saving_s = 0.0  # what the last save took
-        self.saved_step = -1
+        self.began_s, self.saved_step = time.monotonic(), -1
+        self.pace = Pace(every_s=plan.save_every_s, share=plan.save_share)
         self.here, self.busy_s = 0, 0.0  # steps of this process, and what they took
 
     def begin(self) -> None:
@@ -297,7 +297,7 @@ class _Run:
 
         A signal that one of them heard then waits on all; one that comes later is not obeyed yet.
         """
-        late = self._is_late()
+        late = self.pace.is_late(epoch_ends=self._owes_a_judgement())
         if self.machine.ranks == 1:
             return late, True
         asked = [self.stop.asked == number for number in SIGNALS]
@@ -307,22 +307,14 @@ class _Run:
             self.stop.asked = SIGNALS[asked.index(True)]
         return late, any(asked)
 
-    def _is_late(self) -> bool:
-        """Whether it is time to save: sooner at an epoch's end, where little is done twice."""
-        wait_s = self.plan.save_every_s
-        if self._owes_a_judgement():
-            wait_s = min(wait_s, self.saving_s / self.plan.save_share)
-        return time.monotonic() - self.saved_s >= wait_s
-
     def _save(self) -> None:
         """Save the state, which the first rank does for all."""
-        start = time.monotonic()
-        if self.checkpoints is not None:
-            state = self._state()
-            if self.machine.leads:
-                self.checkpoints.save(state)
-        self.saved_s, self.saved_step = time.monotonic(), self.at.step
-        self.saving_s = self.saved_s - start
+        with self.pace.saving():
+            if self.checkpoints is not None:
+                state = self._state()
+                if self.machine.leads:
+                    self.checkpoints.save(state)
+        self.saved_step = self.at.step
 
     def _last(self) -> State | None:
         """Return what was saved last; only the first rank needs to have the folder."""
@@ -333,8 +325,7 @@ class _Run:
         return found
 
     def _state(self) -> State:
-        random = self.machine.gathered(random_states())
-        return self.at.state(random=random, plan=self.plan.facts)
+        return self.at.state(random=self.machine.gathered(random_states()), plan=self.plan.facts)
 
     def _go_back(self, diverged: Diverged) -> None:
         """Return to the last state that was saved, or to the beginning, at half the rate."""

@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict, Unpack
 
 import typer
 
 from foveal.cli import options as o
-from foveal.cli.console import AsJson, Quiet, console, put, show
+from foveal.cli.console import console, result
 
 Data = Annotated[Path, typer.Argument(help="Labelled photographs, read as `fit` reads them.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Picture to write: a .png file.")]
 
 
-def augment(  # noqa: PLR0913 — one parameter per option
+class Sheet(TypedDict, total=False):
+    """What is on the sheet."""
+
+    policy: Annotated[str | None, o.option("One of the above (standard).", "--policy")]
+    pictures: Annotated[int | None, o.option("How many, one a row (6).", "--pictures")]
+    variants: Annotated[int | None, o.option("Of each picture (8).", "--variants")]
+    size_px: Annotated[int | None, o.option("Of a picture, in pixels (160).", "--size")]
+    shape: o.Shape
+    seed: Annotated[int | None, o.option("Of all that is drawn (0).", "--seed")]
+
+
+class Everything(Sheet, o.Files, total=False):
+    """Everything that decides a sheet."""
+
+
+@o.spread
+def augment(
     data: Data,
     out: Out,
-    policy: Annotated[str | None, o.option("One of the above (standard).", "--policy")] = None,
-    pictures: Annotated[int | None, o.option("How many, one a row (6).", "--pictures")] = None,
-    variants: Annotated[int | None, o.option("Of each picture (8).", "--variants")] = None,
-    size: Annotated[int | None, o.option("Of a picture, in pixels (160).", "--size")] = None,
-    shape: o.Shape = None,
-    seed: Annotated[int | None, o.option("Of all that is drawn (0).", "--seed")] = None,
-    path_column: o.PathColumn = None,
-    label_column: o.LabelColumn = None,
-    part_column: o.PartColumn = None,
-    root: o.Root = None,
-    reader: o.Reader = None,
+    *,
     overwrite: o.Overwrite = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    as_json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    **options: Unpack[Everything],
 ) -> None:
     """Show what an augmentation policy makes of your pictures.
 
@@ -53,28 +60,10 @@ def augment(  # noqa: PLR0913 — one parameter per option
     from foveal.recipes.sheet import SheetSettings, write_sheet
 
     where = "the options"
-    wanted = o.given(
-        policy=policy, pictures=pictures, variants=variants, size_px=size, shape=shape, seed=seed
-    )
-    reading = o.given(
-        path_column=path_column,
-        label_column=label_column,
-        part_column=part_column,
-        root=root,
-        reader=reader,
-    )
-    settings = from_mapping(SheetSettings, wanted, where=where)
+    settings = from_mapping(SheetSettings, o.given(**o.of(Sheet, options)), where=where)
+    reading = from_mapping(ReadSettings, o.given(**o.of(o.Files, options)), where=where)
     with console(quiet=quiet) as heard:
         done = write_sheet(
-            data,
-            out,
-            settings,
-            reading=from_mapping(ReadSettings, reading, where=where),
-            overwrite=overwrite,
-            listener=heard,
+            data, out, settings, reading=reading, overwrite=overwrite, listener=heard
         )
-    if as_json:
-        put(done.to_mapping())
-        return
-    for line in done.lines():
-        show(line)
+    result(done, as_json=as_json)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Unpack
 
 import typer
 
 from foveal.cli import options as o
-from foveal.cli.console import AsJson, Quiet, console, put, show
+from foveal.cli.console import console, result
 
 Name = Annotated[
     str, typer.Argument(help="A timm name, torchvision:NAME, or an .onnx file with logits.")
@@ -19,21 +19,16 @@ Classes = Annotated[
 ]
 
 
-def bring(  # noqa: PLR0913 — one parameter per option
+@o.spread
+def bring(
     name: Name,
     out: o.Out,
     classes: Classes = None,
-    weights: o.Weights = None,
-    model_arg: o.ModelArg = None,
-    size: o.Size = None,
-    mean: o.Mean = None,
-    std: o.Std = None,
-    crop: o.Crop = None,
-    interpolation: o.Interpolation = None,
-    shape: o.Shape = None,
+    *,
     overwrite: o.Overwrite = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    as_json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    **options: Unpack[o.Weights],
 ) -> None:
     """Make a model of a classifier that was trained elsewhere, with the head it has.
 
@@ -41,21 +36,7 @@ def bring(  # noqa: PLR0913 — one parameter per option
     """
     from foveal.recipes.story import bring_and_save
 
-    wanted = o.given(
-        backbone=name,
-        weights=weights,
-        model_args=o.model_arguments(model_arg) if model_arg else None,
-        size_px=size,
-        mean=mean,
-        std=std,
-        crop=crop,
-        interpolation=interpolation,
-        shape=shape,
-    )
+    wanted = o.given(backbone=name, **options)
     with console(quiet=quiet) as heard:
         done = bring_and_save(wanted, classes, out, overwrite=overwrite, listener=heard)
-    if as_json:
-        put(done.to_mapping())
-        return
-    for line in done.lines():
-        show(line)
+    result(done, as_json=as_json)

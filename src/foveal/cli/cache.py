@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from foveal.cli import options as o
-from foveal.cli.console import AsJson, put, show
+from foveal.cli.console import put, show
+from foveal.cli.options import AsJson
 
 Clear = Annotated[bool, typer.Option("--clear", help="Remove all features and backbones.")]
 Only = Annotated[

@@ -10,39 +10,17 @@ import time
 import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
 
-import typer
-
+from foveal.cli.options import FLAGS
 from foveal.core.errors import FovealError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No words or progress on stderr.")]
-
-
-_FLAG = {
-    **{f"{what}_column": f"{what}-column" for what in ("path", "label", "group", "part")},
-    **{f"group_{what}": f"group-{what}" for what in ("pattern", "level", "scope")},
-    "head_rate": "head-rate",
-    **{f"{what}_decay": f"{what}-decay" for what in ("layer", "weight")},
-    "freeze_until": "freeze-until",
-    "batch_norm": "batch-norm",
-    "val_share": "val-share",
-    "test_share": "test-share",
-    "max_broken": "max-broken",
-    "class_weights": "class-weights",
-    "size_px": "size",
-    "canvas_px": "canvas",
-    "least_area": "least-area",
-    **{f"teacher_{what}": f"teacher-{what}" for what in ("weight", "weights")},
-    "model_args": "model-arg",
-}
 _OPTIONS = " (in the options)"  # as settings say where a value came from
 _REFUSED = re.compile(r"^(foveal: |)([a-z]+) = (?=.* cannot work\.)", re.DOTALL)
-_SETTING = re.compile(rf"(?<![\w/.\\-])({'|'.join(_FLAG)})(?![\w/]|\.\w)( ?= ?)?")
 
 
 class Console:
@@ -110,6 +88,25 @@ def put(values: Mapping[str, Any]) -> None:
     write(_escaped(text, "Cs") + "\n")
 
 
+class Result(Protocol):
+    """What a verb found, in words and in numbers."""
+
+    def lines(self) -> list[str]:
+        """Return it as lines of text, for a terminal."""
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return it JSON-ready."""
+
+
+def result(found: Result, *, as_json: bool) -> None:
+    """Print what a verb found on stdout: one JSON object, or lines for people."""
+    if as_json:
+        put(found.to_mapping())
+        return
+    for line in found.lines():
+        show(line)
+
+
 def show(text: str = "") -> None:
     """Print one line of the result on stdout, for people."""
     write(_escaped(text, "Cs", "Cc") + "\n")
@@ -160,7 +157,13 @@ def in_flags(sentence: str) -> str:
     if "(in " in sentence.replace(_OPTIONS, ""):
         return sentence
     sentence = _REFUSED.sub(r"\1--\2 ", sentence.replace(_OPTIONS, ""))
-    return _SETTING.sub(lambda found: f"--{_FLAG[found[1]]}{' ' if found[2] else ''}", sentence)
+    return _setting().sub(lambda found: FLAGS[found[1]] + (" " if found[2] else ""), sentence)
+
+
+@cache
+def _setting() -> re.Pattern[str]:
+    """Return what finds the settings that are called otherwise; all verbs are declared by then."""
+    return re.compile(rf"(?<![\w/.\\-])({'|'.join(FLAGS)})(?![\w/]|\.\w)( ?= ?)?")
 
 
 def _escaped(text: str, *categories: str) -> str:

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from foveal.cli import options as o
-from foveal.cli.console import Quiet, console, show
+from foveal.cli.console import console, show
+from foveal.cli.options import Quiet
 
 Folder = Annotated[
     Path, typer.Option("--out", "-o", help="Folder for photographs, model and report.")

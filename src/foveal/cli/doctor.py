@@ -9,7 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from foveal.cli.console import AsJson, put, show
+from foveal.cli.console import put, show
+from foveal.cli.options import AsJson
 
 BASE = ("numpy", "pillow", "onnxruntime", "onnx", "safetensors", "polars", "pydantic", "typer",
         "rich", "jinja2")  # fmt: skip

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foveal.cli.console import Quiet, console, put, show, write
+from foveal.cli.console import console, put, show, write
+from foveal.cli.options import Quiet
 from foveal.core.errors import OutOfRange
 
 if TYPE_CHECKING:

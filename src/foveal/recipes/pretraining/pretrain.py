@@ -55,6 +55,10 @@ class Pretrained:
     folder: Path
     facts: Mapping[str, Any]  # JSON-ready: scores, sizes, epochs, seconds
 
+    def to_mapping(self) -> dict[str, Any]:
+        """Return its facts JSON-ready."""
+        return dict(self.facts)
+
     def lines(self) -> list[str]:
         """Return what a person should read."""
         facts = self.facts

@@ -39,16 +39,16 @@ from torch import nn
 
 from foveal.image.preprocess import Preprocess
 from foveal.recipes.training.schooling import score
-from foveal.train.network.activations import (
+from foveal.train.network.allocator import keep_freed_memory
+from foveal.train.network.frozen.activations import (
     above_inputs,
     above_logits,
     activation_bytes,
     activation_feed,
     activations,
 )
-from foveal.train.network.allocator import keep_freed_memory
-from foveal.train.network.freezing import freeze_until
-from foveal.train.network.frozen_part import split
+from foveal.train.network.frozen.freezing import freeze_until
+from foveal.train.network.frozen.part import split
 from foveal.train.network.inputs import Inputs
 from foveal.train.network.loop import updates
 from foveal.train.network.machine import ALONE

@@ -80,7 +80,7 @@ def network(norm: str, dropout: float, start: int) -> nn.Module:
     )
     layers.register_parameter("spare", nn.Parameter(torch.ones(3)))  # never used
     if norm == "frozen":
-        from foveal.train.network.freezing import freeze_until
+        from foveal.train.network.frozen.freezing import freeze_until
 
         with torch.no_grad():
             layers[1](torch.randn(64, 8, 4, 4) * 2 + 1)  # statistics of its own

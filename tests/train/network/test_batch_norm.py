@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from foveal.train.network.batch_norm import synchronised
-from foveal.train.network.freezing import freeze_until
+from foveal.train.network.frozen.freezing import freeze_until
 from foveal.train.network.machine import Machine
 
 CARDS = Machine(torch.device("cuda"), ranks=2)

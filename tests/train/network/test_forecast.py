@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from foveal.core.errors import FovealError, OutOfRange
 from foveal.train.network.forecast import Forecast, _reckoned, epochs_within, forecast
-from foveal.train.network.freezing import freeze_until
+from foveal.train.network.frozen.freezing import freeze_until
 from foveal.train.network.losses import LossSettings, cross_entropy
 from foveal.train.network.pictures.feed import Batch
 from foveal.train.network.run import Plan, train

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from foveal.core.errors import UnknownName
-from foveal.train.network.freezing import freeze_until
+from foveal.train.network.frozen.freezing import freeze_until
 from foveal.train.network.optimizers import OPTIMIZERS, Groups, groups_of
 from foveal.train.network.stages import stages
 

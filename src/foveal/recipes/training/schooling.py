@@ -104,8 +104,8 @@ def ready(task: Task, begun: Begun, here: Machine) -> Iterator[tuple[Network, Pl
     That is the network on its device, or, where stages are frozen, what lies above them, fed
     with what they answered once.
     """
-    from foveal.train.network.freezing import freeze_until, keep_statistics
-    from foveal.train.network.frozen_once import frozen_once
+    from foveal.train.network.frozen.freezing import freeze_until, keep_statistics
+    from foveal.train.network.frozen.once import frozen_once
     from foveal.train.network.planning import plan_of
 
     wanted, seed = task.settings.train, task.settings.prepare.seed

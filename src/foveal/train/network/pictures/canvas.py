@@ -23,7 +23,7 @@ from foveal.core.listener import SILENT, Listener
 from foveal.core.machine import free_memory
 from foveal.image.preprocess import Preprocess
 from foveal.image.stream import Batch, stream
-from foveal.train.network.scratch_file import scratch_file, size_text, sweep
+from foveal.train.network.pictures.scratch_file import scratch_file, size_text, sweep
 
 Pixels = NDArray[np.uint8]
 Broken = tuple[tuple[int, str], ...]  # (row, reason), rising

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from foveal.core.errors import DiskFull
-from foveal.train.network.scratch_file import ScratchFile, scratch_file, sweep
+from foveal.train.network.pictures.scratch_file import ScratchFile, scratch_file, sweep
 
 ENDING = ".test"
 

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from foveal.core.listener import SILENT, Listener
-from foveal.train.network.activations import (
+from foveal.train.network.frozen.activations import (
     Activations,
     above_inputs,
     above_logits,
     activation_feed,
     activations,
 )
-from foveal.train.network.frozen_part import CannotSplit, Split, split
+from foveal.train.network.frozen.part import CannotSplit, Split, split
 from foveal.train.network.inputs import Inputs
 from foveal.train.network.machine import ALONE, Machine
 from foveal.train.network.pictures.augment import POLICIES, augmented

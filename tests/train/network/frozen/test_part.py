@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from foveal.core.errors import OutOfRange, UnknownName
-from foveal.train.network.freezing import freeze_until
-from foveal.train.network.frozen_part import CannotSplit, split
+from foveal.train.network.frozen.freezing import freeze_until
+from foveal.train.network.frozen.part import CannotSplit, split
 from foveal.train.network.stages import stages
 
 SIZE_PX = 64

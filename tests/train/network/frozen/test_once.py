@@ -16,8 +16,8 @@ from torch import nn
 
 from foveal.image.preprocess import Preprocess
 from foveal.train.network.answers import logits_of
-from foveal.train.network.freezing import freeze_until
-from foveal.train.network.frozen_once import VIEWS, frozen_once
+from foveal.train.network.frozen.freezing import freeze_until
+from foveal.train.network.frozen.once import VIEWS, frozen_once
 from foveal.train.network.inputs import Inputs
 from foveal.train.network.pictures.canvas import Canvases
 from foveal.train.network.planning import Lesson, plan_of

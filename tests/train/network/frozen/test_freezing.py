@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from foveal.core.errors import OutOfRange, UnknownName
-from foveal.train.network.freezing import freeze_until
+from foveal.train.network.frozen.freezing import freeze_until
 from foveal.train.network.stages import stages
 
 
@@ -132,7 +132,7 @@ def test_a_typo_names_the_nearest_stage(network: nn.Module) -> None:
 def test_statistics_that_are_kept_do_not_move_and_scales_learn() -> None:
     import timm
 
-    from foveal.train.network.freezing import keep_statistics
+    from foveal.train.network.frozen.freezing import keep_statistics
 
     network = timm.create_model("test_resnet", num_classes=2)
     freeze_until(network, "stage1")

@@ -31,13 +31,13 @@ from foveal.core.errors import OutOfRange
 from foveal.core.files import cache_folder
 from foveal.core.listener import SILENT, Listener
 from foveal.core.machine import free_memory
-from foveal.train.network.frozen_part import CannotSplit, Split
+from foveal.train.network.frozen.part import CannotSplit, Split
 from foveal.train.network.inputs import Inputs
 from foveal.train.network.machine import ALONE, Machine
 from foveal.train.network.pictures.canvas import SHARE, Canvases
 from foveal.train.network.pictures.feed import Batch, Draws, FeedSettings, Transform, feed
 from foveal.train.network.pictures.order import epoch_order, steps_per_epoch
-from foveal.train.network.scratch_file import scratch_file, size_text, sweep
+from foveal.train.network.pictures.scratch_file import scratch_file, size_text, sweep
 
 Half = NDArray[np.float16]
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from foveal.core.errors import DiskFull, OutOfRange
 from foveal.image.preprocess import Preprocess
-from foveal.train.network import activations as module
-from foveal.train.network.activations import (
+from foveal.train.network.frozen import activations as module
+from foveal.train.network.frozen.activations import (
     Activations,
     above_inputs,
     above_logits,
@@ -27,8 +27,8 @@ from foveal.train.network.activations import (
     activation_feed,
     activations,
 )
-from foveal.train.network.freezing import freeze_until
-from foveal.train.network.frozen_part import CannotSplit, Split, split
+from foveal.train.network.frozen.freezing import freeze_until
+from foveal.train.network.frozen.part import CannotSplit, Split, split
 from foveal.train.network.inputs import Inputs
 from foveal.train.network.loop import StepSettings, updates
 from foveal.train.network.losses import LOSSES, LossSettings

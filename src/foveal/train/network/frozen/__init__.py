@@ -1,0 +1,1 @@
+"""The frozen part: stages that do not learn answer the same every epoch, so they run once."""

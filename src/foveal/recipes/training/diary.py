@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from foveal.recipes.fitted import Fitted
@@ -31,20 +30,6 @@ class Diary:
         self.tracking = Tracking(
             found, steps_per_epoch=plan.steps_per_epoch, listener=task.listener
         )
-
-    def __enter__(self) -> Diary:
-        """Open it."""
-        self.tracking.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close it."""
-        self.tracking.__exit__(kind, error, trace)
 
     def tell(self, news: Update | Epoch) -> None:
         """Hear an update or an epoch."""

@@ -76,7 +76,8 @@ def schooled(task: Task, begun: Begun, here: Machine) -> Outcome:
     with ready(task, begun, here) as (learning, whole):
         task, plan = within_budget(task, learning, whole, here)
         start = start_of(begun, learning, plan)
-        with task.clock("training"), Diary(task, plan) as diary:
+        diary = Diary(task, plan)
+        with task.clock("training"), diary.tracking:
             trained = train(
                 learning,
                 plan,

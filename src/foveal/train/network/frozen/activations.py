@@ -16,11 +16,9 @@ memory, or else in a file that is mapped and vanishes with its run.
 from __future__ import annotations
 
 import math
-import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import torch
@@ -36,6 +34,7 @@ from foveal.train.network.inputs import Inputs
 from foveal.train.network.machine import ALONE, Machine
 from foveal.train.network.pictures.canvas import SHARE, Canvases
 from foveal.train.network.pictures.feed import Batch, Draws, FeedSettings, Transform, feed
+from foveal.train.network.pictures.freed import Freed
 from foveal.train.network.pictures.order import epoch_order, steps_per_epoch
 from foveal.train.network.pictures.scratch_file import scratch_file, size_text, sweep
 
@@ -50,7 +49,7 @@ def activation_bytes(cut: Split, count: int, *, views: int) -> int:
     return 2 * views * count * math.prod(cut.shape)
 
 
-class Activations:
+class Activations(Freed):
     """What the frozen part answers to V views of n pictures.
 
     Close them, or use them in a ``with``: that frees the file, if there is one. They are also
@@ -82,7 +81,7 @@ class Activations:
         """
         self._values, self._places_Vn = values, places_Vn
         self.views, self.rows, self.file = len(values), rows, file
-        self._free = weakref.finalize(self, free)
+        super().__init__(free)
 
     def __len__(self) -> int:
         """Return n."""
@@ -93,23 +92,10 @@ class Activations:
         found: Half = self._values[view, self._places_Vn[view, numbers_B]]
         return found
 
-    def __enter__(self) -> Activations:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
-
     def close(self) -> None:
         """Free what they take; again does nothing."""
         self._values = np.empty((0, 0), np.float16)
-        self._free()
+        super().close()
 
 
 def activations(  # noqa: PLR0913 — what a feed takes, and what it is run through

@@ -7,11 +7,9 @@ kernel keeps of it what it can. Such a file is gone when its run ends, see ``scr
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Protocol
 
 import numpy as np
@@ -23,6 +21,7 @@ from foveal.core.listener import SILENT, Listener
 from foveal.core.machine import free_memory
 from foveal.image.preprocess import Preprocess
 from foveal.image.stream import Batch, stream
+from foveal.train.network.pictures.freed import Freed
 from foveal.train.network.pictures.scratch_file import scratch_file, size_text, sweep
 
 Pixels = NDArray[np.uint8]
@@ -42,11 +41,10 @@ def canvas_side(size_px: int) -> int:
     return round(size_px * MARGIN)
 
 
-class Canvases:
+class Canvases(Freed):
     """The n pictures that could be decoded, of N files.
 
-    Close them, or use them in a ``with``: that frees the file, if there is one. They are also
-    freed when nothing refers to them any more, and when Python ends.
+    Close them, or use them in a ``with``: that frees the file, if there is one.
 
     Attributes:
         pixels: (n, side, side, 3) uint8 RGB, read-only; in memory or mapped from ``file``.
@@ -68,30 +66,17 @@ class Canvases:
         self.pixels.flags.writeable = False
         self.rows, self.broken, self.file = rows, broken, file
         self._shared: torch.Tensor | None = None
-        self._free = weakref.finalize(self, free)
+        super().__init__(free)
 
     def __len__(self) -> int:
         """Return n."""
         return len(self.rows)
 
-    def __enter__(self) -> Canvases:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
-
     def close(self) -> None:
         """Free what they take; again does nothing."""
         self.pixels = self.pixels[:0].copy()
         self._shared = None
-        self._free()
+        super().close()
 
     def __reduce__(self) -> tuple[Callable[..., Canvases], tuple[Any, ...]]:
         """Travel to a process that was not forked: by file name, or through shared memory.

@@ -9,11 +9,12 @@ wall time at equal accuracy: 1.3 × less than the fastest peer, partly frozen 3 
 
 Run:     python benchmarks/finetune.py --save      (peers' environments: benchmarks/README.md;
          a minute or two with --short: few pictures and one epoch, to see that all of it works)
+         python benchmarks/finetune.py --jobs frozen --epochs 30 --save
 Data:    `shared/data/domains/hymenoptera`; a fifth of its train part, drawn once, is the val part.
 Measure: whole processes, cold but for exported backbone and page cache; before each peer's run
          one of Foveal's, and the ratio is of these two; median (least to most) of n = 3 rounds.
          Beside it the seconds of training alone, by each one's own clock.
-Results: benchmarks/results/finetune-DATE.json, with machine, versions, n and every run.
+Results: benchmarks/results/finetune_JOBS_EPOCHS-DATE.json, with machine, versions, n, every run.
 """
 
 from __future__ import annotations
@@ -257,7 +258,8 @@ def main() -> None:
     if asked.save:
         settings = {key: getattr(asked, key) for key in ("n", "epochs", "size")}
         facts = {"settings": settings, "summary": summaries, "runs": [asdict(run) for run in runs]}
-        print(save("finetune", {"machine": where, **facts}))
+        name = "_".join(["finetune", *asked.jobs, str(asked.epochs)])
+        print(save(name, {"machine": where, **facts}))
 
 
 if __name__ == "__main__":

@@ -55,7 +55,8 @@ def fit(data: Manifest | str | Path, *, listener: Listener | None = None, **sett
         listener: hears what is chosen, assumed and left out; None: nobody.
         settings: fields of ``foveal.recipes.orders.FitSettings``'s records, such as
             ``backbone="resnet18"``, ``weights="resnet18.safetensors"``, ``features="last"``,
-            ``head="probe"``, ``test_share=0.2``, ``seed=0``.
+            ``head="probe"``, ``test_share=0.2``, ``seed=0``; and of a training:
+            ``strategy="finetune"``, ``epochs=16``, ``freeze_until="stage2"``, ….
 
     Raises:
         UnknownName, OutOfRange: for a setting that does not exist or cannot work.

@@ -27,7 +27,7 @@ def pictures(size_px: int) -> NDArray[np.uint8]:
     return np.stack([np.asarray(Image.fromarray(c).resize((size_px, size_px), 3)) for c in coarse])
 
 
-@pytest.mark.parametrize("size_px", [128, 96])
+@pytest.mark.parametrize("size_px", [160, 128, 96])
 def test_it_answers_as_timm_does_from_its_weights_and_arguments(size_px: int) -> None:
     backbone = pick(BackboneSettings(backbone="foveal-s", size_px=size_px), threads=1)
     spec, weights = backbone.spec, backbone.network_weights()
@@ -51,11 +51,11 @@ def test_it_answers_as_timm_does_from_its_weights_and_arguments(size_px: int) ->
 def test_its_record_is_that_of_the_graph() -> None:
     backbone = foveal_s(threads=1)
     spec = backbone.spec
-    assert (spec.features, spec.classes, spec.last_grid) == (384, 200, 4)
+    assert (spec.features, spec.classes, spec.last_grid) == (384, 200, 5)
     assert [(stage.channels, stage.grid) for stage in spec.stages] == [
-        (48, 32), (96, 16), (192, 8), (384, 4),
+        (48, 40), (96, 20), (192, 10), (384, 5),
     ]  # fmt: skip
-    found = backbone.embed(pictures(128), [LAST, LAST_MAP])
+    found = backbone.embed(pictures(160), [LAST, LAST_MAP])
     np.testing.assert_allclose(found[LAST], found[LAST_MAP].mean((2, 3)), rtol=1e-4, atol=1e-5)
 
 
@@ -76,7 +76,7 @@ def test_it_runs_without_torch() -> None:
     code = (
         "import sys, numpy as np\n"
         "from foveal.backbone.foveal_s import foveal_s\n"
-        "print(foveal_s().embed(np.zeros((1, 128, 128, 3), np.uint8), ['last'])['last'].shape)\n"
+        "print(foveal_s().embed(np.zeros((1, 160, 160, 3), np.uint8), ['last'])['last'].shape)\n"
         "assert not {'torch', 'torchvision', 'timm'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -86,7 +86,7 @@ def test_it_runs_without_torch() -> None:
 def test_it_can_be_trained_further() -> None:
     backbone = foveal_s(threads=1)
     network = network_of(backbone, 7).eval()
-    pixels = pictures(128)
+    pixels = pictures(160)
     mean, std = (
         torch.tensor(v).view(3, 1, 1) for v in (DEFAULT_PREPROCESS.mean, DEFAULT_PREPROCESS.std)
     )

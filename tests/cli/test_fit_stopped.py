@@ -83,7 +83,10 @@ def test_a_request_to_end_is_answered_in_time_and_the_state_is_kept(
 ) -> None:
     out = tmp_path / "model"
     said = stopped(ALONE, [str(photos), *WORDS], out, signal.SIGTERM)
-    assert said[-1] == "foveal: terminated; nothing was half-written."
+    assert said[-2:] == [
+        f"What was learnt is kept: foveal fit -o {out} --resume goes on.",
+        "foveal: terminated; nothing was half-written.",
+    ]
     assert states(out) != []
     assert not out.exists()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, TypedDict, Unpack
 
 import typer
@@ -57,3 +59,15 @@ def test_every_flag_whose_setting_is_called_otherwise_is_known() -> None:
     assert known.items() <= o.FLAGS.items()
     assert o.FLAGS["teacher_backbone"] == "--teacher"
     assert not [name for name, flag in o.FLAGS.items() if flag == f"--{name}"]
+
+
+def test_options_of_a_training_that_none_needs_are_said(
+    cli: Callable, photos: Path, tmp_path: Path
+) -> None:
+    said = cli(
+        "fit", photos, "-o", tmp_path / "m", "--backbone", "classical", "--weight-decay", 0.1
+    )
+    assert said.code == 0
+    assert "Without --strategy finetune, or another that trains, nothing needs --weight-decay." in (
+        said.err
+    )

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from foveal.core.machine import free_memory
+from foveal.core.errors import OutOfRange
+from foveal.core.machine import free_memory, rank, ranks
 
 GB = 10**9
 
@@ -46,3 +47,43 @@ def test_a_group_that_is_over_its_limit_leaves_nothing(tmp_path: Path) -> None:
 def test_a_system_that_does_not_say_has_half_of_what_is_built_in(tmp_path: Path) -> None:
     built_in = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert free_memory(tmp_path) == built_in // 2  # a folder without proc
+
+
+TORCHRUN = {
+    "WORLD_SIZE": "4",
+    "RANK": "3",
+    "LOCAL_RANK": "1",
+    "MASTER_ADDR": "a",
+    "MASTER_PORT": "1",
+}
+
+
+def test_the_environment_says_which_rank_this_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in TORCHRUN:
+        monkeypatch.delenv(name, raising=False)
+    assert ranks() == (0, 1, 0)
+    monkeypatch.setenv("RANK", "3")  # a scheduler's own, of one process
+    assert rank() == 0
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+    assert ranks() == (3, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("WORLD_SIZE", "abc", "WORLD_SIZE = 'abc' cannot work. Expected 1 up"),
+        ("WORLD_SIZE", "0", "WORLD_SIZE = '0' cannot work"),
+        ("RANK", "4", "RANK = '4' cannot work. Expected 0 to 3, of 4 ranks"),
+        ("RANK", "-1", "RANK = '-1' cannot work"),
+        ("LOCAL_RANK", "x", "LOCAL_RANK = 'x' cannot work"),
+        ("MASTER_ADDR", "", "MASTER_ADDR = None cannot work. Expected where ranks meet"),
+    ],
+)
+def test_ranks_that_cannot_be_are_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str
+) -> None:
+    for each, good in {**TORCHRUN, name: value}.items():
+        monkeypatch.setenv(each, good)
+    with pytest.raises(OutOfRange, match=expected):
+        ranks()

@@ -83,6 +83,12 @@ def fit(  # noqa: PLR0913 — one parameter per option
     )
     leads = rank() == 0
     with console(quiet=quiet or not leads) as heard:
+        idle = o.of(t.Training, given) if order.fit.train.strategy == "probe" else {}
+        if idle:
+            flags = ", ".join(o.FLAGS.get(name, f"--{name}") for name in idle)
+            heard.say(
+                f"Without --strategy finetune, or another that trains, nothing needs {flags}."
+            )
         if dry_run:
             from foveal.recipes.dry import dry_run as forecast
 

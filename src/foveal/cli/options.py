@@ -190,7 +190,7 @@ def model_arguments(pairs: Sequence[str]) -> Mapping[str, Any]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not key or not equals:
-            raise OutOfRange("--model-arg", pair, "KEY=VALUE, such as pad_type=same")
+            raise OutOfRange("model_args", pair, "KEY=VALUE, such as pad_type=same")
         try:
             arguments[key] = json.loads(value)
         except ValueError:

@@ -105,26 +105,34 @@ def pretrain(  # noqa: PLR0913 — one parameter per option
     Example: foveal pretrain shards/*.tar.gz --val val.tar.gz -o small --epochs 11
     """
     from foveal.backbone.settings import BackboneSettings
-    from foveal.core.errors import OutOfRange
+    from foveal.core.errors import NotThere, OutOfRange
     from foveal.core.settings import from_mapping
     from foveal.data.reading import ReadSettings
     from foveal.recipes.pretraining.pretrain import PretrainOrder, pretrain_and_save
     from foveal.train.network.pretrain_settings import PretrainSettings
 
     where = "the options"
-    wanted = o.given(**o.of(Pretraining, options), sizes=sizes.split(",") if sizes else None)
+    wanted = o.given(
+        **o.of(Pretraining, options), sizes=None if sizes is None else sizes.split(",")
+    )
     if no_mirror:
         wanted["mirror"] = False
     named = {name.removeprefix(TEACHER): value for name, value in o.of(Teacher, options).items()}
-    teaching = o.given(**named)
-    if teaching and "backbone" not in teaching:
-        raise OutOfRange("teacher", None, "a name, where something is said of a teacher")
+    try:
+        teaching = from_mapping(BackboneSettings, o.given(**named), where=where)
+    except OutOfRange as refused:
+        field = o.FLAGS.get(TEACHER + refused.field, refused.field)
+        raise OutOfRange(field, refused.got, refused.expected) from None
+    if any(named.values()) and not named.get("backbone"):
+        raise NotThere(
+            "Something is said of a teacher, but not who it is.", hint="Name one: --teacher."
+        )
     order = PretrainOrder(
         data=tuple(data),
         val=tuple(val or ()),
         settings=from_mapping(PretrainSettings, wanted, where=where),
         reading=from_mapping(ReadSettings, o.given(**o.of(o.Files, options)), where=where),
-        teacher=from_mapping(BackboneSettings, teaching, where=where) if teaching else None,
+        teacher=teaching if named.get("backbone") else None,
     )
     with console(quiet=quiet) as heard:
         done = pretrain_and_save(order, out, overwrite=overwrite, resume=resume, listener=heard)

@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from foveal.core.errors import OutOfRange
+
 _UNKNOWN = 4 << 30  # bytes: taken to be free where the system does not say
 
 
@@ -20,12 +22,36 @@ def cores() -> int:
     return os.cpu_count() or 1  # macOS and Windows
 
 
-def rank() -> int:
-    """Return which of several processes that train together this one is, from 0; 0 alone.
+def ranks() -> tuple[int, int, int]:
+    """Return which of how many processes that train together this one is, and which on its host.
 
-    ``torchrun`` says it. The first one alone speaks and saves.
+    ``torchrun`` says it in the environment. Numbers count from 0; alone, it is 0 of 1, and 0.
+
+    Raises:
+        OutOfRange: for numbers that cannot be, or no address to meet at.
     """
-    return int(os.environ.get("RANK", "0"))
+    count = _said("WORLD_SIZE", 1, 1, None)
+    if count == 1:
+        return 0, 1, 0
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        if not os.environ.get(name):
+            raise OutOfRange(f"The environment's {name}", None, "where ranks meet: use torchrun")
+    return _said("RANK", 0, 0, count), count, _said("LOCAL_RANK", 0, 0, count)
+
+
+def rank() -> int:
+    """Return which of several ``ranks`` this process is; the first alone speaks and saves."""
+    return ranks()[0]
+
+
+def _said(name: str, otherwise: int, least: int, below: int | None) -> int:
+    """Return a number of the environment."""
+    word = os.environ.get(name, str(otherwise))
+    number = int(word) if word.isdecimal() else -1
+    if number < least or (below is not None and number >= below):
+        most = "up" if below is None else f"to {below - 1}, of {below} ranks"
+        raise OutOfRange(f"The environment's {name}", word, f"{least} {most}, as torchrun sets it")
+    return number
 
 
 def free_memory(root: Path = Path("/")) -> int:

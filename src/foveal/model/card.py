@@ -24,8 +24,11 @@ def readme(card: Mapping[str, Any], *, opens_in_timm: bool) -> bytes:
         "## How to use it\n\n" + _use(opens_in_timm),
         "## What it was made from\n\n" + _made_of(card),
     ]
+    reason = _plain((card.get("auto") or {}).get("sentence") or "")
     if training := _training(card.get("training") or {}):
         sections.append("## How it was trained\n\n" + training)
+    if reason:
+        sections.append(f"## Why this one\n\n{reason}\n")
     return "\n".join(sections).encode()
 
 

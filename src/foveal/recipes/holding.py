@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from foveal.core.errors import BadData
+from foveal.data.manifest import Manifest
 from foveal.data.split import Split, folds, parts_by_prefix
 from foveal.data.units import join
 from foveal.recipes.prepare import Prepared
@@ -23,8 +24,18 @@ def with_val(prepared: Prepared, *, share: float, seed: int) -> Prepared:
     """
     if len(prepared.split.val):
         return prepared
-    train = prepared.split.train
-    manifest = prepared.manifest.rows(train)
+    split = with_val_split(prepared.manifest, prepared.split, share=share, seed=seed)
+    return replace(prepared, split=split, parts=parts_by_prefix(prepared.manifest, split))
+
+
+def with_val_split(whole: Manifest, split: Split, *, share: float, seed: int) -> Split:
+    """Return a split without val part with one, held out of its train part alone.
+
+    Raises:
+        BadData: if all pictures to train on are one group.
+    """
+    train = split.train
+    manifest = whole.rows(train)
     units = join(manifest.table["sha256"].to_list(), manifest.table["group"].to_list())
     count = min(max(2, round(1 / share)), len(units))
     if count < 2:
@@ -34,7 +45,6 @@ def with_val(prepared: Prepared, *, share: float, seed: int) -> Prepared:
         )
     labels_N = manifest.label_indices
     held_N = folds(labels_N, units, k=count, seed=seed) == 0
-    learnt = np.bincount(labels_N[~held_N], minlength=len(prepared.manifest.classes))
+    learnt = np.bincount(labels_N[~held_N], minlength=len(whole.classes))
     held_N &= learnt[labels_N] > 0
-    split = Split(train=train[~held_N], val=train[held_N], test=prepared.split.test)
-    return replace(prepared, split=split, parts=parts_by_prefix(prepared.manifest, split))
+    return Split(train=train[~held_N], val=train[held_N], test=split.test)

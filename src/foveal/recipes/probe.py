@@ -51,8 +51,8 @@ def probe_on(rows: Rows, sets: Sequence[tuple[str, ...]], task: Task) -> Fitted:
         choice = chosen(rows, sets, settings, listener)
     best = choice.chosen
     listener.say(
-        f"{rows.how} log loss prefers {best.head} over {' + '.join(best.blocks)}, "
-        f"strength {best.strength:.2g}."
+        f"{rows.how} log loss prefers a head that reads {' + '.join(best.blocks)} "
+        f"({best.head}, strength {best.strength:.2g})."
     )
     with clock("final fit"):
         cool = temperature(choice.logits, rows.labels_N[choice.rows])

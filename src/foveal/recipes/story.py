@@ -155,7 +155,12 @@ def fit_and_save(
     elif leads:
         workplace.check_free(overwrite=overwrite)
     with held:
-        model = fit_order(order, listener, workplace if trains else None)
+        try:
+            model = fit_order(order, listener, workplace if trains else None)
+        except KeyboardInterrupt:
+            if leads and workplace.worth_keeping:
+                listener.say(f"What was learnt is kept: foveal fit -o {out} --resume goes on.")
+            raise
         if leads:
             model.save(out, overwrite=overwrite)
             workplace.remove()

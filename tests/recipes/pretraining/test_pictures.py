@@ -68,6 +68,18 @@ def test_a_val_part_that_the_data_names_is_used(photos: Path, tmp_path: Path) ->
     assert book.how == "of the val part"
 
 
+def test_a_test_part_never_judges(photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos, tmp_path / "set" / "train")
+    shutil.copytree(photos, tmp_path / "set" / "test")
+    for file in (tmp_path / "set" / "test").rglob("*.png"):
+        file.write_bytes(file.read_bytes() + b"another file")
+    book = read(tmp_path / "set")
+    assert {name.split("/")[0] for name in (*book.train.names, *book.val.names)} == {"train"}
+    assert not set(book.train.names) & set(book.val.names)
+    assert len(book.train.names) + len(book.val.names) == 60
+    assert book.how == "20% of what there is to train on, held out"
+
+
 def test_the_digest_tells_other_pictures_and_other_shares_of_them(
     photos: Path, tmp_path: Path
 ) -> None:

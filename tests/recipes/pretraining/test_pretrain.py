@@ -266,9 +266,12 @@ def test_the_command_line_says_mistakes_in_one_sentence(tmp_path: Path) -> None:
 
     assert "There is no shard at gone.tar" in says("gone.tar", "-o", "out")
     assert "--sizes [3] cannot work." in says("gone.tar", "-o", "out", "--sizes", "3")
-    assert "where something is said of a teacher" in says(
-        "gone.tar", "-o", "out", "--teacher-size", "96"
-    )
+    teacherless = says("gone.tar", "-o", "out", "--teacher-size", "96")
+    assert "said of a teacher, but not who it is. Name one: --teacher." in teacherless
+    taught = ("gone.tar", "-o", "out", "--teacher", "foveal-s")
+    assert "--teacher-size 3 cannot work." in says(*taught, "--teacher-size", "3")
+    assert "--teacher-arg 'x' cannot work." in says(*taught, "--teacher-arg", "x")
+    assert "--sizes" in says("gone.tar", "-o", "out", "--sizes", "")
     assert not list(tmp_path.iterdir())
 
 

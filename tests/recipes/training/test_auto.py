@@ -108,6 +108,13 @@ def test_the_probe_is_kept_and_learnt_from_all_pictures_where_the_network_does_n
     assert "The probe is kept." in listener.sentences[-1]
     assert len(found.prepared.split.val) == 0
     assert "cross-validation" in found.promise.how
+    assert found.story["training"]["kept"] is None
+    assert found.course is not None
+    assert [epoch["number"] for epoch in found.course["epochs"]] == [1]
+    assert found.course["kept"] is None
+    readme = bundle_of(found).read("README.md").decode()
+    assert found.story["training"]["sentence"].split(".")[0] in readme
+    assert "## Why this one" in readme
 
 
 def test_nothing_is_trained_where_the_probe_leaves_nothing_to_win(

@@ -14,8 +14,15 @@ from foveal.model.linear import softmax
 from foveal.train.head.temperature import temperature
 
 
+def believed(labels_N: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """Return labels of which one in N + 2 may be wrong, as probabilities (N, K)."""
+    doubt = 1 / (len(labels_N) + 2)
+    return np.where(np.eye(k)[labels_N] == 1, 1 - doubt, doubt / (k - 1))
+
+
 def loss(logits_NK: NDArray[np.float64], labels_N: NDArray[np.int64], t: float) -> float:
-    return float(-np.log(softmax(logits_NK / t)[np.arange(len(labels_N)), labels_N]).mean())
+    true_NK = believed(labels_N, logits_NK.shape[1])
+    return float(-(true_NK * np.log(softmax(logits_NK / t))).sum(axis=1).mean())
 
 
 def drawn(seed: int, sharpness: float, k: int = 4) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -53,13 +60,20 @@ def test_log_loss_never_rises_and_no_answer_changes(
 def _safe_loss(logits_NK: NDArray[np.float64], labels_N: NDArray[np.int64]) -> float:
     top_N = logits_NK.max(axis=1)
     total_N = np.log(np.exp(logits_NK - top_N[:, None]).sum(axis=1)) + top_N
-    return float((total_N - logits_NK[np.arange(len(labels_N)), labels_N]).mean())
+    true_NK = believed(labels_N, logits_NK.shape[1])
+    return float((total_N - (true_NK * logits_NK).sum(axis=1)).mean())
 
 
 def test_answers_that_are_all_right_or_all_wrong_stop_at_the_bounds() -> None:
-    logits_NK = np.tile([5.0, 0.0], (6, 1))
-    assert temperature(logits_NK, np.zeros(6, dtype=np.int64)) == pytest.approx(0.25)
-    assert temperature(logits_NK, np.ones(6, dtype=np.int64)) == pytest.approx(4.0)
+    logits_NK = np.tile([2.5, 0.0], (60_000, 1))
+    assert temperature(logits_NK, np.zeros(60_000, dtype=np.int64)) == pytest.approx(0.25)
+    assert temperature(logits_NK, np.ones(60_000, dtype=np.int64)) == pytest.approx(4.0)
+
+
+def test_a_few_right_answers_are_no_reason_to_be_certain() -> None:
+    logits_NK = np.tile([5.0, 0.0], (16, 1))
+    found = temperature(logits_NK, np.zeros(16, dtype=np.int64))
+    assert softmax(logits_NK / found)[0, 0] == pytest.approx(17 / 18)
 
 
 def test_logits_that_say_nothing_are_left_as_they_are() -> None:

@@ -73,10 +73,12 @@ def test_ranks_take_the_card_of_their_number_on_the_host(monkeypatch: pytest.Mon
     joined: list[str] = []
     monkeypatch.setattr(torch.cuda, "set_device", lambda place: joined.append(str(place)))
     monkeypatch.setattr(
-        torch.distributed, "init_process_group", lambda backend, timeout: joined.append(backend)
+        torch.distributed, "init_process_group", lambda backend, **_: joined.append(backend)
     )
+    monkeypatch.setattr("foveal.train.network.machine.store_of", lambda *_, **__: None)
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: joined.append("left"))
-    for name, value in {"WORLD_SIZE": 4, "RANK": 3, "LOCAL_RANK": 1}.items():
+    there = {"MASTER_ADDR": "localhost", "MASTER_PORT": 1}
+    for name, value in {"WORLD_SIZE": 4, "RANK": 3, "LOCAL_RANK": 1, **there}.items():
         monkeypatch.setenv(name, str(value))
     with machine("cuda") as here:
         assert here == Machine(torch.device("cuda", 1), "bf16", rank=3, ranks=4)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 import subprocess
 import sys
 import textwrap
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -80,3 +84,30 @@ def test_ranks_that_torchrun_started_again_meet_whichever_comes_late(tmp_path: P
         check=False,
     )
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_rank_that_waits_for_others_hears_signals(number: signal.Signals) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    code = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
+        "from foveal.train.network.machine import machine\n"
+        "print('waits', flush=True)\n"
+        "with machine(): pass\n"
+    )
+    place = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, **place, "LOCAL_RANK": "0"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as waiting:
+        assert waiting.stdout is not None
+        waiting.stdout.readline()
+        time.sleep(1)
+        waiting.send_signal(number)
+        assert waiting.wait(20) in {143, 130, 1, -signal.SIGINT}

@@ -324,23 +324,31 @@ def test_it_does_not_go_on_with_another_number_of_ranks(tmp_path: Path) -> None:
         train(network(), plan(), checkpoints=Checkpoints(tmp_path / "run"))
 
 
-def test_a_score_that_is_no_number_is_saved_and_comes_back(tmp_path: Path) -> None:
-    scores = iter([0.9, float("nan"), float("inf"), 0.3])
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_takes_it_back_at_half_the_rate(
+    tmp_path: Path, odd: float
+) -> None:
+    scores = iter([0.9, odd, 0.5, 0.4, 0.3])
+    heard, told = Heard(), list[Epoch]()
+    found = train(
+        network(),
+        plan(judge=lambda _: {"log_loss": next(scores)}),
+        checkpoints=Checkpoints(tmp_path / "run"),
+        listener=heard,
+        tell=lambda news: told.append(news) if isinstance(news, Epoch) else None,
+    )
+    assert (found.halvings, found.kept, len(found.epochs)) == (1, 4, 4)
+    assert [epoch.scores["log_loss"] for epoch in told] == [0.9, 0.5, 0.4, 0.3]
+    assert any("The log loss on val became infinite or NaN at step 10" in s for s in heard.said)
 
-    def judged(_: nn.Module) -> Scores:
-        return {"log_loss": next(scores)}
 
-    with pytest.raises(KeyboardInterrupt):
+def test_scores_that_stay_no_numbers_end_it_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(FovealError, match=r"^The log loss on val .* in vain\. Look at"):
         train(
             network(),
-            plan(judge=judged),
+            plan(judge=lambda _: {"log_loss": float("nan")}),
             checkpoints=Checkpoints(tmp_path / "run"),
-            tell=cut(16, lambda: os.kill(os.getpid(), signal.SIGINT)),
         )
-    found = train(network(), plan(judge=judged), checkpoints=Checkpoints(tmp_path / "run"))
-    losses = [epoch.scores["log_loss"] for epoch in found.epochs]
-    assert losses == pytest.approx([0.9, float("nan"), float("inf"), 0.3], nan_ok=True)
-    assert found.kept == 4
 
 
 class Slow(Checkpoints):

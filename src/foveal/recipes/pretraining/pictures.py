@@ -18,6 +18,7 @@ from foveal.data.reading import ReadSettings
 from foveal.data.scan import scan
 from foveal.data.shards import Shards, is_shard, read_shards
 from foveal.data.split import split
+from foveal.recipes.holding import with_val_split
 from foveal.train.network.pictures.order import epoch_order
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _of_shards(
         rows = held_out(labels, share=val_share, seed=seed)
         judging = found.rows(rows.tolist())
         learnt = found.rows(np.setdiff1d(np.arange(len(labels)), rows).tolist())
-        how = f"of {val_share:.0%} of every class, held out"
+        how = f"{val_share:.0%} of every class, held out"
     return Schoolbook(
         train=_pictures(learnt), val=_pictures(judging), classes=found.classes, how=how
     )
@@ -128,10 +129,13 @@ def _of_manifest(
         pair, how = (manifest, judging), "of the val part that was given"
     else:
         share, seed = held
-        parts = split(manifest, test_share=share, seed=seed)
-        rows = parts.val if len(parts.val) else parts.test
-        pair = (manifest.rows(parts.train), manifest.rows(rows))
-        how = "of the val part" if len(parts.val) else f"of {share:.0%}, held out"
+        labels = manifest.table["labels"].to_list()
+        manifest = manifest.rows([row for row, names in enumerate(labels) if len(names) == 1])
+        parts, how = split(manifest, test_share=0, seed=seed), "of the val part"
+        if not len(parts.val):
+            parts = with_val_split(manifest, parts, share=share, seed=seed)
+            how = f"{share:.0%} of what there is to train on, held out"
+        pair = (manifest.rows(parts.train), manifest.rows(parts.val))
     if not len(pair[1]):
         raise BadData(
             "No picture is left to judge by.", hint="Give a val part, or a larger --val-share."

@@ -291,7 +291,7 @@ class _Diary:
         if not isinstance(news, Epoch):
             return
         line = said(news, self.settings)
-        self.epochs.append(line)
+        self.epochs[news.number - 1 :] = [line]  # a run that went back comes by again
         self.place.write_metrics(self.epochs)
         self.listener.say(
             f"epoch {line['number']} at {line['size']} px: loss {line['train_loss']:.3f}, "

@@ -24,7 +24,7 @@ from foveal.recipes.fitted import Fitted
 from foveal.recipes.probe import probe
 from foveal.recipes.promise import promise_of
 from foveal.recipes.task import Task
-from foveal.recipes.training.finetune import begin
+from foveal.recipes.training.finetune import INSTEAD, begin
 from foveal.recipes.training.schooling import machine_of, schooled
 from foveal.train.head.temperature import temperature
 
@@ -102,10 +102,18 @@ def _preferred(task: Task, frozen: Fitted, network: Fitted) -> Fitted:
         + (f", the network with weight {weight:g}." if best.name == "pool" else ".")
     )
     if best.name == "probe":
-        return _told(task, probe(task), why, table)
+        return _told(task, _beside(probe(task), network), why, table)
     if best.name == "network":
         return _told(task, network, why, table)
     return _told(task, _pooled(frozen, network, weight, cool, both), why, table)
+
+
+def _beside(frozen: Fitted, network: Fitted) -> Fitted:
+    """Return the probe with what is known of the training that it was preferred to."""
+    tried = network.story["training"]
+    said = {**tried, "kept": None, "sentence": f"{tried['sentence']} {INSTEAD}"}
+    course = {**(network.course or {}), "kept": None, "sentence": said["sentence"]}
+    return replace(frozen, story={**frozen.story, "training": said}, course=course)
 
 
 def _pooled(

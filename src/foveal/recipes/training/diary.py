@@ -37,7 +37,13 @@ class Diary:
 
         self.tracking.tell(news)
         if isinstance(news, Epoch):
-            self.epochs.append(epoch_of(news, self.task))
+            line = epoch_of(news, self.task)
+            self.epochs[news.number - 1 :] = [line]  # a run that went back comes by again
+            self.task.listener.say(
+                f"epoch {news.number} of {self.task.settings.train.epochs}: loss on train "
+                f"{line['train_loss']:.3f}; on val {line['val_loss']:.3f}, "
+                f"right {100 * line['val_top1']:.1f} %"
+            )
             if self.task.workplace is not None:
                 self.task.workplace.write_metrics(self.epochs)
 

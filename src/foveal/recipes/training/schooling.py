@@ -92,8 +92,8 @@ def schooled(task: Task, begun: Begun, here: Machine) -> Outcome:
     if start is not None and stays:
         begun.network.load_state_dict(start.state)
         task.listener.say(
-            f"No epoch had less log loss on val than the network as it was, with the probe's head "
-            f"({best:.3f}, {start.loss:.3f}): none is kept."
+            f"No epoch had less log loss on val ({best:.3f} at best) than the network as it was, "
+            f"with the probe's head ({start.loss:.3f}): none is kept."
         )
     return Outcome(task=task, begun=begun, trained=trained, here=here, stays=stays)
 

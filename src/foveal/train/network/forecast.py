@@ -137,9 +137,10 @@ def epochs_within(forecast: Forecast, budget_s: float, plan: Plan) -> int:
         OutOfRange: if not even one does, saying how long one takes.
     """
     epoch_s = plan.steps_per_epoch * forecast.seconds_per_step + forecast.judge_seconds
-    epochs = int((budget_s - forecast.start_seconds) / epoch_s)
+    start_s = 0.0 if plan.compiled else forecast.start_seconds  # compiled while it was measured
+    epochs = int((budget_s - start_s) / epoch_s)
     if epochs < 1:
-        need = duration_text(epoch_s + forecast.start_seconds)
+        need = duration_text(epoch_s + start_s)
         raise OutOfRange(
             "budget", duration_text(budget_s), f"at least {need}: that is what one epoch takes here"
         )
@@ -200,7 +201,7 @@ def _reckoned(
         seconds_per_step=step_s,
         start_seconds=start_s,
         judge_seconds=judge_s,
-        total_seconds=start_s + plan.steps * step_s + epochs * judge_s,
+        total_seconds=(0.0 if plan.compiled else start_s) + plan.steps * step_s + epochs * judge_s,
         peak_mb=peak_mb,
         checkpoint_mb=checkpoint_mb,
         measured=len(taken),

@@ -8,7 +8,6 @@ over Gloo between processors.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -17,10 +16,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.rendezvous import rendezvous
 
 from foveal.core.errors import NotThere, OutOfRange
-from foveal.train.network.meeting import meeting
+from foveal.core.machine import ranks
+from foveal.train.network.meeting import store_of
 
 PRECISIONS = ("auto", "float32", "bf16", "fp16")
 _TENSOR_CORES = (7, 0)  # the first cards that are fast in fp16: Volta
@@ -153,21 +152,20 @@ def machine(device: str = "auto", precision: str = "auto") -> Iterator[Machine]:
         NotThere: for a card that this machine, or this torch, does not have.
         OutOfRange: for a name that is none.
     """
-    ranks, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    place = _device(device, int(os.environ.get("LOCAL_RANK", "0")) if ranks > 1 else None)
+    rank, count, on_host = ranks()
+    place = _device(device, on_host if count > 1 else None)
     free = precision == "auto" and place.type == "cpu"
-    found = Machine(place, _precision(precision, place), rank, ranks, free)
-    if ranks == 1:
+    found = Machine(place, _precision(precision, place), rank, count, free)
+    if count == 1:
         yield found
         return
     if place.type == "cuda":
         torch.cuda.set_device(place)
-    store, *_ = next(rendezvous("env://", timeout=PATIENCE))
     distributed.init_process_group(
         _GROUPS[place.type],
-        store=meeting(store, rank, ranks, patience=PATIENCE),
+        store=store_of(rank, count, patience=PATIENCE),
         rank=rank,
-        world_size=ranks,
+        world_size=count,
         timeout=PATIENCE,
     )
     try:

@@ -11,13 +11,45 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from threading import Thread
 from uuid import uuid4
 
 from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from foveal.core.errors import FovealError
 
 _PAUSE_S = 0.02
+_HEARD_S = 0.2  # until a signal is heard, at most
+
+
+def store_of(rank: int, ranks: int, *, patience: timedelta) -> Store:
+    """Return what the ranks of this start tell each other by, once all are there.
+
+    Ctrl-C and SIGTERM are heard meanwhile.
+
+    Raises:
+        FovealError: if a rank does not come in time.
+    """
+    found: list[Store | Exception] = []
+
+    def meet() -> None:
+        try:
+            store, *_ = next(rendezvous("env://", rank, ranks, timeout=patience))
+            found.append(meeting(store, rank, ranks, patience=patience))
+        except Exception as error:  # noqa: BLE001 — it is raised where it can be heard
+            found.append(error)
+
+    waiting = Thread(target=meet, daemon=True)  # torch waits where no signal is heard
+    waiting.start()
+    while waiting.is_alive():
+        waiting.join(_HEARD_S)
+    (outcome,) = found
+    if isinstance(outcome, FovealError):
+        raise outcome
+    if isinstance(outcome, Exception):
+        raise FovealError(f"The ranks could not meet: {outcome}".splitlines()[0]) from outcome
+    return outcome
 
 
 def meeting(store: Store, rank: int, ranks: int, *, patience: timedelta) -> Store:

@@ -1,9 +1,8 @@
 """A run: the loop with what makes it safe and useful around it; plain code in one ``for`` loop.
 
-After every epoch the moving average is judged and the best one kept. The whole state is saved
-every two minutes, and at each epoch's end unless that would take more than a twentieth of the time,
-so a run that was cut off goes on bit by bit as if it had not been. A loss that is no number takes
-it back to the last state that was saved, at half the rate.
+After every epoch the moving average is judged and the best one kept. The whole state is saved every
+two minutes and at the ends of epochs (see ``Pace``), so a run that was cut off goes on bit by bit
+as if it had not been. A loss that is no number takes it back to that state, at half the rate.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Any, TypeAlias
 
 import torch
@@ -20,18 +20,19 @@ from torch import nn
 
 from foveal.core.errors import FovealError
 from foveal.core.listener import SILENT, Listener
+from foveal.core.words import shown
 from foveal.train.network.average import Average
 from foveal.train.network.batch_norm import synchronised
 from foveal.train.network.loop import Diverged, Prepared, StepSettings, Update, updates
 from foveal.train.network.losses import Loss, LossSettings
 from foveal.train.network.machine import ALONE, Machine
 from foveal.train.network.pictures.feed import Batch
-from foveal.train.network.progress import Epoch, Progress
+from foveal.train.network.progress import LOG_LOSS, Epoch, Progress
 from foveal.train.network.saving.checkpoint import Checkpoints
 from foveal.train.network.saving.checkpoint_file import State
 from foveal.train.network.saving.pace import Pace
 from foveal.train.network.saving.random_states import random_states, random_states_left_alone
-from foveal.train.network.saving.same_run import check_same
+from foveal.train.network.saving.same_run import check_alike, check_same
 from foveal.train.network.scaling import Scaling
 from foveal.train.network.seeding import seed_of
 from foveal.train.network.stopping import SIGNALS, Stop
@@ -39,7 +40,6 @@ from foveal.train.network.stopping import SIGNALS, Stop
 __all__ = ["Epoch", "Plan", "Scores", "Trained", "Update", "train"]
 
 HALVINGS = 3  # of the rate, before a run that diverges is given up
-_MANY = 12  # pictures that an error names
 
 Network: TypeAlias = nn.Module  # for those who may not import torch
 Batches = Callable[[int], Iterable[Batch]]
@@ -148,6 +148,8 @@ class _Run:
 
     def begin(self) -> None:
         """Go on from what was saved, if anything was."""
+        common = {"steps": self.plan.steps, "batch": self.plan.batch, **self.plan.facts}
+        check_alike(self.machine.gathered(common))
         self.first = deepcopy(self._state())  # where a run without checkpoints goes back to
         state = self._last()
         if state is None:
@@ -246,9 +248,11 @@ class _Run:
 
     def _judge(self) -> None:
         """Let val say what the average is worth; keep it if it is the best so far."""
-        at = self.at
+        at, scores = self.at, self._scores()
+        if not isfinite(scores[LOG_LOSS]):
+            raise Diverged(at.step, torch.empty(0), "The log loss on val")
         epoch = at.judged(
-            self._scores(),
+            scores,
             share=self._rate(at.step - 1),
             steps=at.step - len(at.epochs) * self.plan.steps_per_epoch,
         )
@@ -293,10 +297,7 @@ class _Run:
         self.listener.progress("training", done, total, note=note)
 
     def _agreed(self) -> tuple[bool, bool]:
-        """Return whether to save and whether to obey a signal now: all ranks do at the same step.
-
-        A signal that one of them heard then waits on all; one that comes later is not obeyed yet.
-        """
+        """Return whether to save and to obey a signal now: all ranks do at the same step."""
         late = self.pace.is_late(epoch_ends=self._owes_a_judgement())
         if self.machine.ranks == 1:
             return late, True
@@ -329,16 +330,13 @@ class _Run:
 
     def _go_back(self, diverged: Diverged) -> None:
         """Return to the last state that was saved, or to the beginning, at half the rate."""
-        rows = sorted(
-            {row for part in self.machine.gathered(diverged.rows.tolist()) for row in part}
-        )
+        parts = self.machine.gathered(diverged.rows.tolist())
+        rows = sorted({row for part in parts for row in part})
         halvings = self.at.halvings + 1
         if halvings > HALVINGS:
-            names = ", ".join(self.plan.called(row) for row in rows[:_MANY])
-            more = f" and {len(rows) - _MANY} more" if len(rows) > _MANY else ""
+            batch = f" The batch: {shown(map(self.plan.called, rows), most=12)}." if rows else ""
             raise FovealError(
-                f"{diverged.what} Three times the rate was halved, in vain. The batch: "
-                f"{names}{more}.",
+                f"{diverged.what} Three times the rate was halved, in vain.{batch}",
                 hint="Look at these pictures, or take a lower rate.",
             )
         self.at.restore(self._last() or self.first, rank=self.machine.rank)

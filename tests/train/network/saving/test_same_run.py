@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from foveal.core.errors import CannotResume
-from foveal.train.network.saving.same_run import check_same
+from foveal.core.errors import CannotResume, FovealError
+from foveal.train.network.saving.same_run import check_alike, check_same
 
 BEGUN = {
     "settings": {"rate": 0.001, "epochs": 8, "betas": (0.9, 0.999), "clip": None},
@@ -54,3 +54,10 @@ def test_a_setting_that_came_later_is_none_of_the_changes_as_long_as_it_is_off()
         check_same({"x": 1, "gone": off}, {"x": 1}, where=Path("run"))
     with pytest.raises(CannotResume, match="later was not there, is 1"):
         check_same({"x": 1}, {"x": 1, "later": 1}, where=Path("run"))
+
+
+def test_ranks_of_different_runs_are_refused_and_said_apart() -> None:
+    one = {"steps": 8, "settings": {"train": {"epochs": 2}}}
+    check_alike([one, dict(one)])
+    with pytest.raises(FovealError, match=r"Rank 1 .* rank 0: settings.train.epochs was 2, is 3"):
+        check_alike([one, {"steps": 8, "settings": {"train": {"epochs": 3}}}])

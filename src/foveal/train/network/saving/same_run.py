@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from foveal.core.errors import CannotResume
+from foveal.core.errors import CannotResume, FovealError
 
 _ABSENT = "not there"
 _OFF = ("None", "0", "False", "''", "[]", "{}")  # what says no more than an entry not there
@@ -33,18 +33,42 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any], *, where: Path
     foveal.core.errors.CannotResume: The run in run cannot be resumed: rate was 0.001, is 0.01. \
 Give it what it was begun with, or begin anew in another folder.
     """
+    if changes := differences(before, now):
+        raise CannotResume(
+            f"The run in {where} cannot be resumed: {'; '.join(changes)}.",
+            hint="Give it what it was begun with, or begin anew in another folder.",
+        )
+
+
+def check_alike(facts: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse ranks that were started for different runs: they would wait for each other.
+
+    Args:
+        facts: of every rank, in their order.
+
+    Raises:
+        FovealError: naming every entry in which one differs from the first.
+    """
+    for rank, other in enumerate(facts):
+        if odd := differences(facts[0], other):
+            raise FovealError(
+                f"Rank {rank} was started for another run than rank 0: {'; '.join(odd)}.",
+                hint="Start all ranks with the same command, on the same data.",
+            )
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return every entry that differs, in words, with both values.
+
+    >>> differences({"rate": 0.1, "epochs": 8}, {"rate": 0.1, "epochs": 9})
+    ['epochs was 8, is 9']
+    """
     old, new = dict(_leaves(before)), dict(_leaves(now))
-    changes = [
-        f"{name} was {old.get(name, _ABSENT)}, is {new.get(name, _ABSENT)}"
+    return [
+        _DIGEST.sub(r"\1…", f"{name} was {old.get(name, _ABSENT)}, is {new.get(name, _ABSENT)}")
         for name in {**old, **new}
         if not _same(old.get(name), new.get(name))
     ]
-    if changes:
-        said = _DIGEST.sub(r"\1…", "; ".join(changes))
-        raise CannotResume(
-            f"The run in {where} cannot be resumed: {said}.",
-            hint="Give it what it was begun with, or begin anew in another folder.",
-        )
 
 
 def _same(before: str | None, now: str | None) -> bool:

@@ -118,21 +118,21 @@ def pretrain(  # noqa: PLR0913 — one parameter per option
     if no_mirror:
         wanted["mirror"] = False
     named = {name.removeprefix(TEACHER): value for name, value in o.of(Teacher, options).items()}
-    try:
-        teaching = from_mapping(BackboneSettings, o.given(**named), where=where)
-    except OutOfRange as refused:
-        field = o.FLAGS.get(TEACHER + refused.field, refused.field)
-        raise OutOfRange(field, refused.got, refused.expected) from None
     if any(named.values()) and not named.get("backbone"):
         raise NotThere(
             "Something is said of a teacher, but not who it is.", hint="Name one: --teacher."
         )
+    try:
+        said = o.given(**named)
+        teacher = from_mapping(BackboneSettings, said, where=where) if said else None
+    except OutOfRange as refused:
+        raise OutOfRange(TEACHER + refused.field, refused.got, refused.expected) from None
     order = PretrainOrder(
         data=tuple(data),
         val=tuple(val or ()),
         settings=from_mapping(PretrainSettings, wanted, where=where),
         reading=from_mapping(ReadSettings, o.given(**o.of(o.Files, options)), where=where),
-        teacher=teaching if named.get("backbone") else None,
+        teacher=teacher,
     )
     with console(quiet=quiet) as heard:
         done = pretrain_and_save(order, out, overwrite=overwrite, resume=resume, listener=heard)

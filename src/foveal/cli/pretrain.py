@@ -112,9 +112,10 @@ def pretrain(  # noqa: PLR0913 — one parameter per option
     from foveal.train.network.pretrain_settings import PretrainSettings
 
     where = "the options"
-    wanted = o.given(
-        **o.of(Pretraining, options), sizes=None if sizes is None else sizes.split(",")
-    )
+    each = None if sizes is None else sizes.split(",")
+    if each and not all(side.strip().isdecimal() for side in each):
+        raise OutOfRange("sizes", sizes, "whole numbers of pixels, such as 96,128")
+    wanted = o.given(**o.of(Pretraining, options), sizes=each)
     if no_mirror:
         wanted["mirror"] = False
     named = {name.removeprefix(TEACHER): value for name, value in o.of(Teacher, options).items()}

@@ -271,7 +271,8 @@ def test_the_command_line_says_mistakes_in_one_sentence(tmp_path: Path) -> None:
     taught = ("gone.tar", "-o", "out", "--teacher", "foveal-s")
     assert "--teacher-size 3 cannot work." in says(*taught, "--teacher-size", "3")
     assert "--teacher-arg 'x' cannot work." in says(*taught, "--teacher-arg", "x")
-    assert "--sizes" in says("gone.tar", "-o", "out", "--sizes", "")
+    for sizes in ("", "32,abc"):
+        assert f"--sizes {sizes!r} cannot work." in says("gone.tar", "-o", "out", "--sizes", sizes)
     assert not list(tmp_path.iterdir())
 
 

@@ -72,7 +72,7 @@ def test_the_environment_says_which_rank_this_is(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("WORLD_SIZE", "abc", "WORLD_SIZE = 'abc' cannot work. Expected 1 up"),
+        ("WORLD_SIZE", "abc", "WORLD_SIZE = 'abc' cannot work. Expected 1 or more"),
         ("WORLD_SIZE", "0", "WORLD_SIZE = '0' cannot work"),
         ("RANK", "4", "RANK = '4' cannot work. Expected 0 to 3, of 4 ranks"),
         ("RANK", "-1", "RANK = '-1' cannot work"),

@@ -49,7 +49,7 @@ def _said(name: str, otherwise: int, least: int, below: int | None) -> int:
     word = os.environ.get(name, str(otherwise))
     number = int(word) if word.isdecimal() else -1
     if number < least or (below is not None and number >= below):
-        most = "up" if below is None else f"to {below - 1}, of {below} ranks"
+        most = "or more" if below is None else f"to {below - 1}, of {below} ranks"
         raise OutOfRange(f"The environment's {name}", word, f"{least} {most}, as torchrun sets it")
     return number
 

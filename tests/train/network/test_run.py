@@ -343,7 +343,7 @@ def test_a_score_that_is_no_number_takes_it_back_at_half_the_rate(
 
 
 def test_scores_that_stay_no_numbers_end_it_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(FovealError, match=r"^The log loss on val .* in vain\. Look at"):
+    with pytest.raises(FovealError, match=r"^The log loss on val .* in vain\. Lower the rate"):
         train(
             network(),
             plan(judge=lambda _: {"log_loss": float("nan")}),

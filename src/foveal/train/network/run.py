@@ -337,7 +337,7 @@ class _Run:
             batch = f" The batch: {shown(map(self.plan.called, rows), most=12)}." if rows else ""
             raise FovealError(
                 f"{diverged.what} Three times the rate was halved, in vain.{batch}",
-                hint="Look at these pictures, or take a lower rate.",
+                hint="Look at these pictures, or take a lower rate." if rows else "Lower the rate.",
             )
         self.at.restore(self._last() or self.first, rank=self.machine.rank)
         self.at.halvings = halvings

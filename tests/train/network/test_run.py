@@ -421,3 +421,17 @@ def test_after_three_halvings_it_stops_and_names_the_pictures_of_that_batch(
     state = Checkpoints(tmp_path / "run").latest()
     assert state is not None
     assert all(value.isfinite().all() for value in state.network.values())
+
+
+def test_ranks_of_different_runs_are_refused_before_the_first_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gathered(_: Machine, value: object) -> list[object]:
+        other = {**value, "steps": 99} if isinstance(value, dict) and "steps" in value else value
+        return [value, other]
+
+    monkeypatch.setattr(Machine, "gathered", gathered)
+    told: list[object] = []
+    with pytest.raises(FovealError, match=r"Rank 1 .*: steps was 20, is 99\. Start all ranks"):
+        train(network(), plan(), tell=told.append)
+    assert told == []

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from foveal.core.errors import OutOfRange
 from foveal.train.network.pictures.order import (
+    LEFT_OUT,
     balanced_order,
     batches_of,
     epoch_order,
@@ -84,22 +85,44 @@ def test_a_balanced_order_is_the_same_each_time_other_in_each_epoch_and_mixed() 
     n=st.integers(1, 200),
     each=st.integers(1, 20),
     ranks=st.integers(1, 5),
+    whole=st.booleans(),
 )
-def test_ranks_side_by_side_are_the_batches_of_one_process(n: int, each: int, ranks: int) -> None:
+def test_ranks_side_by_side_are_the_batches_of_one_process(
+    n: int, each: int, ranks: int, whole: bool
+) -> None:
     order, batch = epoch_order(n, seed=0, epoch=0), each * ranks
-    whole = batches_of(order, batch=batch)
-    parts = [batches_of(order, batch=batch, rank=rank, ranks=ranks) for rank in range(ranks)]
-    assert whole.shape == (steps_per_epoch(n, batch=batch), batch)
-    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
-    np.testing.assert_array_equal(whole.reshape(-1)[:n], order)  # everything once, then filled
-    assert set(np.bincount(whole.reshape(-1))) <= {whole.size // n, -(-whole.size // n)}
+    rows = batches_of(order, batch=batch, whole=whole)
+    parts = [
+        batches_of(order, batch=batch, rank=rank, ranks=ranks, whole=whole) for rank in range(ranks)
+    ]
+    assert rows.shape == (steps_per_epoch(n, batch=batch, whole=whole), batch)
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), rows)
+    shown = rows.reshape(-1)
+    np.testing.assert_array_equal(shown[:n], order[: shown.size])  # once each, then filled up
+    assert n - shown.size <= (0 if whole else n / LEFT_OUT)
+    assert shown.size - n < batch
 
 
-def test_a_last_batch_of_one_is_filled_up() -> None:
-    assert steps_per_epoch(33, batch=32) == 2
-    order = epoch_order(33, seed=0, epoch=0)
+def test_a_few_that_would_need_a_batch_of_their_own_are_left_out_of_the_epoch() -> None:
+    assert steps_per_epoch(195, batch=32) == 6
+    order = epoch_order(195, seed=0, epoch=0)
+    rows = batches_of(order, batch=32)
+    np.testing.assert_array_equal(rows.reshape(-1), order[:192])
+    others = [set(epoch_order(195, seed=0, epoch=epoch)[192:].tolist()) for epoch in range(4)]
+    assert len(set.union(*others)) > 3
+
+
+@pytest.mark.parametrize(("n", "steps"), [(1, 1), (31, 1), (32, 1), (34, 1), (35, 2), (40, 2)])
+def test_more_than_a_few_are_not_left_out_and_no_epoch_is_without_a_step(
+    n: int, steps: int
+) -> None:
+    assert steps_per_epoch(n, batch=32) == steps
+
+
+def test_a_last_batch_of_a_few_is_filled_up() -> None:
+    order = epoch_order(35, seed=0, epoch=0)
     last = batches_of(order, batch=32)[1]
-    assert last.tolist() == [order[32], *order[:31]]
+    assert last.tolist() == [*order[32:], *order[:29]]
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,8 @@ def activations(  # noqa: PLR0913 — what a feed takes, and what it is run thro
         raise OutOfRange("views", views, "at least 1")
     folder = folder or cache_folder() / "activations"
     sweep(folder, ENDING)
-    n, order = len(canvases), replace(settings, sampling="natural", rank=0, ranks=1)
+    n = len(canvases)
+    order = replace(settings, sampling="natural", whole=True, rank=0, ranks=1)
     need, room = activation_bytes(cut, n, views=views), SHARE * free_memory()
     shape = (views, n, *cut.shape)
     each = f", in {views} views each," if views > 1 else ""
@@ -144,7 +145,7 @@ def activations(  # noqa: PLR0913 — what a feed takes, and what it is run thro
         labels_n,
         transform,
         order,
-        steps=views * steps_per_epoch(n, batch=order.batch),
+        steps=views * steps_per_epoch(n, batch=order.batch, whole=True),
         listener=listener,
     )
     parts = _computed(cut, batches, inputs, shape, listener)

@@ -64,6 +64,7 @@ class FeedSettings:
     batch: int = 32  # pictures a step, over all ranks
     seed: int = 0
     sampling: Literal["natural", "balanced"] = "natural"  # balanced: every class as often
+    whole: bool = False  # no epoch leaves out the few pictures that do not fill a last batch
     rank: int = 0  # in [0, ranks)
     ranks: int = 1
     workers: int = 0  # processes beside this one; 0: in this one
@@ -155,7 +156,8 @@ class Draws:
     def of(self, step: int) -> tuple[int, Places, Places]:
         """Return a step's epoch, its places in that, and which of the pictures stand there."""
         settings, n = self._settings, len(self._labels_n)
-        epoch, step = divmod(step, max(steps_per_epoch(n, batch=settings.batch), 1))
+        per_epoch = steps_per_epoch(n, batch=settings.batch, whole=settings.whole)
+        epoch, step = divmod(step, max(per_epoch, 1))
         if self._of_epoch is None or self._of_epoch[0] != epoch:
             order_n = (
                 balanced_order(self._labels_n, seed=settings.seed, epoch=epoch)
@@ -173,7 +175,13 @@ class Draws:
 
     def _part(self, order_n: Places) -> Places:
         settings = self._settings
-        return batches_of(order_n, batch=settings.batch, rank=settings.rank, ranks=settings.ranks)
+        return batches_of(
+            order_n,
+            batch=settings.batch,
+            rank=settings.rank,
+            ranks=settings.ranks,
+            whole=settings.whole,
+        )
 
 
 class _Making:

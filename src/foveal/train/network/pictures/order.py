@@ -5,10 +5,11 @@ on from step 1,234 has the very batches it would have had. They are made of NumP
 generators, whose numbers are promised to stay the same; those of ``Generator.permutation`` are
 not (NEP 19), and a checkpoint may outlive a version of NumPy.
 
-**The last batch of an epoch is filled up** from the beginning of the same order. So every batch is
-full, whatever the number of pictures: BatchNorm never sees one picture alone, no update rests on
-a handful, every rank has the same number of steps, and shapes never change. The price is that
-up to a batch less one of the epoch's pictures, others each time, are shown twice.
+**Every batch is full**, whatever the number of pictures: BatchNorm never sees one picture alone, no
+update rests on a handful, every rank has the same number of steps, and shapes never change. What
+does not fill a last batch is left out of the epoch if it is few of the pictures, at most a
+sixteenth, others each time: a step for three pictures takes as long as any other. If it is more,
+the last batch is filled up from the beginning of the same order, and some are shown twice.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 from foveal.core.errors import OutOfRange
 
 Places = NDArray[np.int64]
+
+LEFT_OUT = 16  # at most one in so many pictures is left out of an epoch
 
 
 def epoch_order(n: int, *, seed: int, epoch: int) -> Places:
@@ -53,16 +56,25 @@ def balanced_order(labels_n: NDArray[np.int64], *, seed: int, epoch: int) -> Pla
     return order_n[_shuffled(len(order_n), bits)]
 
 
-def steps_per_epoch(n: int, *, batch: int) -> int:
-    """Return how many steps show n pictures: the last batch is filled up.
+def steps_per_epoch(n: int, *, batch: int, whole: bool = False) -> int:
+    """Return how many steps show n pictures: at least one, if there are any.
 
-    >>> steps_per_epoch(100, batch=32)
-    4
+    Args:
+        n: pictures.
+        batch: pictures a step.
+        whole: leave out none.
+
+    >>> steps_per_epoch(100, batch=32), steps_per_epoch(100, batch=32, whole=True)
+    (3, 4)
     """
-    return -(-n // batch)
+    steps, rest = divmod(n, batch)
+    fill = rest > 0 if whole else rest * LEFT_OUT > n
+    return steps + fill
 
 
-def batches_of(order_n: Places, *, batch: int, rank: int = 0, ranks: int = 1) -> Places:
+def batches_of(
+    order_n: Places, *, batch: int, rank: int = 0, ranks: int = 1, whole: bool = False
+) -> Places:
     """Return what a rank takes of an epoch's order: (S, batch / ranks), a row for each step.
 
     The parts of all ranks, one behind the other, are the batch that a single process would take.
@@ -81,7 +93,7 @@ def batches_of(order_n: Places, *, batch: int, rank: int = 0, ranks: int = 1) ->
         raise OutOfRange("rank", rank, f"0 to {ranks - 1}, of {ranks} ranks")
     if batch < 1 or batch % ranks:
         raise OutOfRange("batch", batch, f"a multiple of the {ranks} ranks, which share it equally")
-    steps = steps_per_epoch(len(order_n), batch=batch)
+    steps = steps_per_epoch(len(order_n), batch=batch, whole=whole)
     return np.resize(order_n, (steps, ranks, batch // ranks))[:, rank]
 
 

@@ -38,6 +38,7 @@ from foveal.train.network.pictures import canvas
 from foveal.train.network.pictures.augment import POLICIES, augmented
 from foveal.train.network.pictures.canvas import Canvases, canvas_side, canvases
 from foveal.train.network.pictures.feed import Batch, FeedSettings, feed
+from foveal.train.network.pictures.order import steps_per_epoch
 from foveal.train.network.run import Plan, train
 from foveal.train.network.saving.checkpoint import Checkpoints
 from foveal.train.network.schedule import warmup_cosine
@@ -126,7 +127,7 @@ def _run(here: Machine, **options) -> None:
         settings = FeedSettings(
             batch=BATCH, rank=here.rank, ranks=here.ranks, workers=options["workers"]
         )
-        per_epoch = -(-len(drawn) // BATCH)
+        per_epoch = steps_per_epoch(len(drawn), batch=BATCH)
         steps = per_epoch * options["epochs"]
         labels = torch.from_numpy(labels_n)
 

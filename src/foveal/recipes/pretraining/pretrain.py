@@ -6,21 +6,20 @@ import platform
 import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveal.backbone import store
 from foveal.backbone.catalog import not_installed, pick
-from foveal.backbone.settings import BackboneSettings
 from foveal.core.errors import AlreadyThere, BadData, MissingExtra
 from foveal.core.files import check_free, sha256_of
 from foveal.core.listener import SILENT, Listener
 from foveal.core.machine import cores
 from foveal.core.settings import to_json, to_mapping
-from foveal.data.reading import ReadSettings
 from foveal.recipes.clock import Clock, environment
 from foveal.recipes.pretraining.backbone_card import Studied, card
+from foveal.recipes.pretraining.order import NOT_THE_RUN, PretrainOrder
 from foveal.recipes.pretraining.pictures import Pictures, Schoolbook, schoolbook
 from foveal.recipes.pretraining.teacher import seen_by
 from foveal.recipes.training.schooling import score
@@ -34,18 +33,6 @@ if TYPE_CHECKING:
     from foveal.train.network.run import Epoch, Network, Update
 
 CARD, RECORD = "README.md", "pretraining.json"  # beside the backbone
-_NOT_THE_RUN = ("device", "init")  # what may differ when a run is resumed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PretrainOrder:
-    """What is to be trained on what, and what decides how."""
-
-    data: tuple[Path, ...]  # tar shards, or one path that ``foveal.read`` takes
-    val: tuple[Path, ...] = ()  # likewise; none: what ``data`` names, or a share of it
-    settings: PretrainSettings = field(default_factory=PretrainSettings)
-    reading: ReadSettings = field(default_factory=ReadSettings)
-    teacher: BackboneSettings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +98,7 @@ def pretrain_and_save(
     with machine(settings.device, settings.precision) as here, ExitStack() as own:
         with here.leader_first():
             if here.leads:
-                begun = place.held(to_mapping(order), resume=resume, overwrite=overwrite)
+                begun = place.held(order.to_mapping(), resume=resume, overwrite=overwrite)
                 if resume:
                     place.settings()  # refuses where there is none
                 own.enter_context(begun)
@@ -131,7 +118,14 @@ def pretrain_and_save(
         with learnt, judging:
             course = _course(book, learnt, judging, seen)
             facts = _facts(order, book, None if teacher is None else teacher.spec.fingerprint)
-            return _trained(order, course, facts, out, (place, here, clock, listener))
+            try:
+                return _trained(order, course, facts, out, (place, here, clock, listener))
+            except KeyboardInterrupt:
+                if here.leads and place.worth_keeping:
+                    listener.say(
+                        f"What was learnt is kept: foveal pretrain -o {out} --resume goes on."
+                    )
+                raise
 
 
 def _check_out(out: Path, *, overwrite: bool) -> None:
@@ -192,7 +186,7 @@ def _course(book: Schoolbook, learnt: Canvases, judging: Canvases, seen: Any) ->
 
 def _facts(order: PretrainOrder, book: Schoolbook, teacher: str | None) -> dict[str, Any]:
     """Return what a resumed run must have in common with the one that was cut off."""
-    settings = {k: v for k, v in to_mapping(order.settings).items() if k not in _NOT_THE_RUN}
+    settings = {k: v for k, v in to_mapping(order.settings).items() if k not in NOT_THE_RUN}
     init = order.settings.init
     return {
         "settings": settings,
@@ -268,7 +262,7 @@ def _written(
             network, order.settings, name=out.name, weights=f"foveal pretrain, {out.name}"
         )
     found = {**found, "parameters": count, "seconds": dict(clock.seconds)}
-    text = card(Studied(order=to_mapping(order), found=found), name=out.name)
+    text = card(Studied(order=order.to_mapping(), found=found), name=out.name)
     more = {CARD: text.encode(), RECORD: to_json(found)}
     if out.exists():
         shutil.rmtree(out)

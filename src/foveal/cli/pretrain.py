@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypedDict, Unpack
+from typing import TYPE_CHECKING, Annotated, TypedDict, Unpack
 
 import typer
 
 from foveal.cli import options as o
 from foveal.cli import training_options as t
 from foveal.cli.console import console, result
+
+if TYPE_CHECKING:
+    from foveal.recipes.pretraining.pretrain import Pretrained
+    from foveal.train.network.forecast import Forecast
 
 Data = Annotated[
     list[Path] | None, typer.Argument(help="Tar shards, folders of them, or what `fit` reads.")
@@ -26,6 +30,9 @@ class Pretraining(TypedDict, total=False):
     arch: Annotated[str | None, o.option("A name of timm's (resnet18).", "--arch")]
     model_args: o.ModelArgs
     epochs: Annotated[int | None, o.option("Passes over the pictures (11).", "--epochs")]
+    budget: Annotated[
+        str | None, o.option("Wall time for teacher and training: 90s, 10m, 2h.", "--budget")
+    ]
     canvas_px: Annotated[
         int | None, o.option("Side that pictures are held at (8/7 of the last size).", "--canvas")
     ]
@@ -94,6 +101,7 @@ def pretrain(  # noqa: PLR0913 — one parameter per option
     *,
     no_mirror: NoMirror = False,
     resume: t.Resume = False,
+    dry_run: t.DryRun = False,
     overwrite: o.Overwrite = False,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
@@ -106,9 +114,11 @@ def pretrain(  # noqa: PLR0913 — one parameter per option
     from foveal.core.errors import OutOfRange
     from foveal.core.machine import rank
     from foveal.recipes.pretraining.order import TEACHER, PretrainOrder
+    from foveal.recipes.pretraining.pretrain import dry_run as forecast
     from foveal.recipes.pretraining.pretrain import pretrain_and_save
     from foveal.recipes.workplace import Workplace
 
+    place = Workplace.of(out)
     each = None if sizes is None else sizes.split(",")
     if each is not None and not all(side.strip().isdecimal() for side in each):
         raise OutOfRange("sizes", sizes, "whole numbers of pixels, such as 96,128")
@@ -122,12 +132,15 @@ def pretrain(  # noqa: PLR0913 — one parameter per option
     except OutOfRange as refused:
         raise OutOfRange(TEACHER + refused.field, refused.got, refused.expected) from None
     order = (
-        PretrainOrder.resumed(Workplace.of(out), data or (), val or (), said)
+        PretrainOrder.resumed(place, data or (), val or (), said)
         if resume
         else PretrainOrder.from_options(data or (), val or (), said)
     )
     leads = rank() == 0
     with console(quiet=quiet or not leads) as heard:
-        done = pretrain_and_save(order, out, overwrite=overwrite, resume=resume, listener=heard)
+        if dry_run:
+            done: Forecast | Pretrained = forecast(order, place, heard, resume=resume)
+        else:
+            done = pretrain_and_save(order, out, overwrite=overwrite, resume=resume, listener=heard)
     if leads:
         result(done, as_json=as_json)

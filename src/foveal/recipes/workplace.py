@@ -137,6 +137,18 @@ class Workplace:
                 if old is not None:
                     shutil.rmtree(old, ignore_errors=True)
 
+    @contextmanager
+    def kept_out(self) -> Iterator[None]:
+        """Keep other processes out while the block only looks at what is here.
+
+        Raises:
+            AlreadyThere: if a training goes on here in another process.
+        """
+        with ExitStack() as lock:
+            if self.folder.is_dir():
+                self._lock(lock)
+            yield
+
     def check_free(self, *, overwrite: bool) -> None:
         """Refuse to begin where another training was cut off, unless it may be overwritten.
 

@@ -11,7 +11,7 @@ import pytest
 from foveal.backbone.settings import BackboneSettings
 from foveal.core.errors import CannotResume, NotThere
 from foveal.recipes.pretraining import pretrain
-from foveal.recipes.pretraining.order import PretrainOrder
+from foveal.recipes.pretraining.order import FITS, PretrainOrder
 from foveal.recipes.workplace import TEACHER, Workplace
 from foveal.train.network.pretrain_settings import PretrainSettings
 
@@ -53,6 +53,7 @@ def test_what_was_said_may_be_said_once_more(begun: Workplace) -> None:
     ("options", "words"),
     [
         ({"settings": {"rate": 0.2}}, r"rate was 0\.1, is 0\.2\."),
+        ({"settings": {"budget": "1h"}}, "budget was None, is '1h'"),
         ({"settings": {"mirror": False}}, "mirror was True, is False"),
         ({"reading": {"label_column": "kind"}}, "label_column was None, is 'kind'"),
         ({"teacher": {"backbone": "foveal-s"}}, "teacher_backbone was 'classical', is 'foveal-s'"),
@@ -81,6 +82,14 @@ def test_pictures_that_moved_are_asked_for_and_taken_from_where_they_are(
     with pytest.raises(NotThere, match=r"not at .*gone\. Say where they are now"):
         PretrainOrder.resumed(begun, (), (), {})
     assert PretrainOrder.resumed(begun, (photos,), (), {}).data == (photos,)
+
+
+def test_the_epochs_that_the_budget_allowed_stay(begun: Workplace) -> None:
+    kept = begun.settings()
+    begun.begin({**kept, "settings": {**kept["settings"], "budget": "1h"}, FITS: 4})
+    for options in ({}, {"settings": {"epochs": 11, "budget": "1h"}}):
+        settings = PretrainOrder.resumed(begun, (), (), options).settings
+        assert (settings.epochs, settings.budget) == (4, None)
 
 
 def test_what_was_begun_by_another_verb_is_sent_there(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ Options = Mapping[str, Mapping[str, Any]]
 """What was said, by record: ``settings``, ``reading``, ``teacher``; none has to be there."""
 
 TEACHER = "teacher_"  # before the names of a teacher's settings
+FITS = "epochs_that_fit"  # beside the order in a workplace: what the budget allowed
 # What may differ when a run is resumed, or is compared by what it holds instead of where it lies.
 NOT_THE_RUN = ("device", "init")
 _ELSEWHERE = (*NOT_THE_RUN, "root", f"{TEACHER}weights")
@@ -87,6 +88,7 @@ class PretrainOrder:
                 f"{where} holds a training of `foveal fit`.",
                 hint="Go on with it by foveal fit --resume.",
             )
+        fits = kept.pop(FITS, None)
         paths = {name: [Path(path) for path in kept.get(name, ())] for name in ("data", "val")}
         begun = cls.from_options(paths["data"], paths["val"], kept, where=where)
         parts = ("settings", "reading", "teacher")
@@ -100,7 +102,9 @@ class PretrainOrder:
                     f"The pictures of this training are not at {path}.",
                     hint="Say where they are now, before --resume.",
                 )
-        return order
+        if fits is None or not place.worth_keeping:
+            return order
+        return replace(order, settings=replace(order.settings, epochs=fits, budget=None))
 
     def choices(self) -> dict[str, Any]:
         """Return what was chosen, flat, but for what may lie or run elsewhere."""

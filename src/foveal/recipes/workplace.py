@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foveal.backbone import store
 from foveal.core.errors import AlreadyThere, CannotResume, NotThere
 from foveal.core.files import locked, write_file
 from foveal.core.settings import read_json, to_json
+from foveal.model.bundle import CARD
 from foveal.recipes.clock import METRICS, to_lines
 
 SETTINGS, CHECKPOINTS = "settings.json", "checkpoints"
@@ -45,6 +47,15 @@ class Workplace:
         return cls(clean.with_name(f"{clean.name}.training"))
 
     @property
+    def model(self) -> Path:
+        """Folder of the model that the training is for.
+
+        >>> Workplace.of(Path("models/screws")).model.as_posix()
+        'models/screws'
+        """
+        return self.folder.with_name(self.folder.name.removesuffix(".training"))
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of the checkpoints."""
         return self.folder / CHECKPOINTS
@@ -56,7 +67,7 @@ class Workplace:
         >>> Workplace.of(Path("models/screws")).tracking.as_posix()
         'models/screws.tracking'
         """
-        return self.folder.with_name(f"{self.folder.name.removesuffix('.training')}.tracking")
+        return self.model.with_name(f"{self.model.name}.tracking")
 
     @property
     def metrics(self) -> Path:
@@ -68,6 +79,7 @@ class Workplace:
 
         Raises:
             NotThere: if none was.
+            AlreadyThere: if none is left here, and beside it lies what one came to.
             CannotResume: if it is no longer known what was asked for.
         """
         path = self.folder / SETTINGS
@@ -76,6 +88,12 @@ class Workplace:
                 raise CannotResume(
                     f"{path} is missing, so nobody knows what was asked for.",
                     hint="Put it back if there is a copy, or begin anew by --overwrite.",
+                )
+            if any((self.model / name).is_file() for name in (CARD, store.SPEC)):
+                raise AlreadyThere(
+                    f"There is no training to resume at {self.folder}: {self.model} is there, "
+                    "and finished.",
+                    hint="Use it, or train anew by --overwrite without --resume.",
                 )
             raise NotThere(
                 f"There is no training to resume at {self.folder}.",

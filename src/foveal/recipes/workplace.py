@@ -1,6 +1,7 @@
 """`Workplace`: the folder where a training keeps its state until its model is saved.
 
     MODEL.training/settings.json    the fit as it was asked for
+    MODEL.training/command.txt      what it was begun by, for people
     MODEL.training/checkpoints/     see ``train.network.saving.checkpoint``
     MODEL.training/metrics.jsonl    a line an epoch
     MODEL.training/teacher.npy      what the teacher of a pretraining sees
@@ -25,9 +26,10 @@ from foveal.core.files import locked, write_file
 from foveal.core.settings import read_json, to_json
 from foveal.model.bundle import CARD
 from foveal.recipes.clock import METRICS, to_lines
+from foveal.recipes.command import command
 
 SETTINGS, CHECKPOINTS = "settings.json", "checkpoints"
-TEACHER = "teacher.npy"
+TEACHER, COMMAND = "teacher.npy", "command.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,11 @@ class Workplace:
             )
         return read_json(path.read_bytes(), where=str(path))
 
+    def command(self) -> str:
+        """Return the command that began the training here; "" where it is not known."""
+        path = self.folder / COMMAND
+        return path.read_text("utf-8", errors="replace") if path.is_file() else ""
+
     def check_strategy(self, wanted: str) -> None:
         """Refuse to go on by another strategy than the one that began here.
 
@@ -142,6 +149,7 @@ class Workplace:
             if not (resume and self.worth_keeping):
                 self.begin(settings)
             if not resume:
+                write_file(self.folder / COMMAND, command().encode(errors="backslashreplace"))
                 self._lock(lock)
             try:
                 yield

@@ -52,7 +52,8 @@ def test_a_run_is_repeated_from_its_settings_to_the_same_bytes(
     assert cli("fit", "photos", "-o", "m", "--backbone", "tiny", *words).code == 0
     run = json.loads(Path("m.run/run.json").read_bytes())
     assert run["settings"]["data"] == str(tmp_path / "work" / "photos")
-    assert run["command"][1:3] == ["fit", "photos"]
+    assert run["command"].startswith("foveal fit photos -o m --backbone tiny --features last,")
+    assert "--group-pattern '^(..)'" in run["command"]
     assert set(run["seconds"]) >= {"features", "choice", "final fit"}
     monkeypatch.chdir("/")
     out = tmp_path / "again"

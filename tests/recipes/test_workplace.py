@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,20 @@ def test_a_training_goes_on_by_the_strategy_that_began_it(cut_off: Workplace) ->
     with pytest.raises(CannotResume, match="begun with the strategy 'scratch', not 'probe'"):
         FitOrder.resumed(cut_off, None, {"strategy": "probe"})
     assert FitOrder.resumed(cut_off, None, {"strategy": "scratch"}).fit.train.rate == 0.1
+
+
+@pytest.mark.parametrize(("verb", "card"), [("fit", "bundle.json"), ("pretrain", "backbone.json")])
+def test_what_is_finished_is_not_resumed(
+    cli: Callable, tmp_path: Path, verb: str, card: str
+) -> None:
+    out = tmp_path / "model"
+    out.mkdir()
+    assert "Begin it without --resume" in cli(verb, "-o", out, "--resume").err
+    (out / card).write_text("{}")
+    said = cli(verb, "-o", out, "--resume")
+    # Not 0: it may be an older model than the one whose training was to go on.
+    assert (said.code, said.err) == (
+        2,
+        f"foveal: There is no training to resume at {out}.training: {out} is there, and finished. "
+        "Use it, or train anew by --overwrite without --resume.\n",
+    )

@@ -21,6 +21,7 @@ from foveal.cli.fit import fit
 from foveal.cli.lr import lr
 from foveal.cli.predict import predict
 from foveal.cli.pretrain import pretrain
+from foveal.cli.ranks import speaks
 from foveal.cli.test import judge
 from foveal.core.errors import FovealError
 
@@ -82,7 +83,7 @@ def run() -> None:
         _fail(f"foveal: {error}", error.exit_code)
     except (KeyboardInterrupt, typer.Abort) as stopped:
         word, code = _ENDS[isinstance(stopped, _Terminated)]
-        _fail(f"foveal: {word}; nothing was half-written.", code)
+        _fail(f"foveal: {word}; nothing was half-written.", code, stopped=True)
     except BrokenPipeError:  # whoever read our output has heard enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
@@ -90,7 +91,8 @@ def run() -> None:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"foveal: {where}{error.strerror or error}.", 1)
     except USAGE as error:
-        error.show(sys.stderr)
+        if speaks(error.format_message()):
+            error.show(sys.stderr)
         raise SystemExit(error.exit_code) from None
     raise SystemExit(0)
 
@@ -113,6 +115,8 @@ def _terminate(_signal: int, _frame: object) -> None:
     raise _Terminated
 
 
-def _fail(sentence: str, code: int) -> None:
-    print(plain(in_flags(sentence)), file=sys.stderr, flush=True)  # noqa: T201 — the last word
+def _fail(sentence: str, code: int, *, stopped: bool = False) -> None:
+    said = plain(in_flags(sentence))
+    if speaks(said, stopped=stopped):
+        print(said, file=sys.stderr, flush=True)  # noqa: T201 — the last word
     raise SystemExit(code) from None

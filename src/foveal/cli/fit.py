@@ -92,7 +92,8 @@ def fit(  # noqa: PLR0913 — one parameter per option
         if dry_run:
             from foveal.recipes.dry import dry_run as forecast
 
-            done: Forecast | Saved = forecast(order, heard)
+            goes_on = Workplace.of(out) if resume else None
+            done: Forecast | Saved = forecast(order, heard, goes_on)
         else:
             done = fit_and_save(order, out, overwrite=overwrite, resume=resume, listener=heard)
     if leads:

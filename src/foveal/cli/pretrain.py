@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypedDict, Unpack
+from typing import TYPE_CHECKING, Annotated, TypedDict, Unpack
 
 import typer
 
 from foveal.cli import options as o
+from foveal.cli import training_options as t
 from foveal.cli.console import console, result
 
+if TYPE_CHECKING:
+    from foveal.recipes.pretraining.pretrain import Pretrained
+    from foveal.train.network.forecast import Forecast
+
 Data = Annotated[
-    list[Path], typer.Argument(help="Tar shards, folders of them, or what `fit` reads.")
+    list[Path] | None, typer.Argument(help="Tar shards, folders of them, or what `fit` reads.")
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write the backbone to.")]
 Val = Annotated[list[Path] | None, o.option("What judges: shards likewise.", "--val")]
 Sizes = Annotated[str | None, o.option("Of the input, rising, in pixels (80,96,128).", "--sizes")]
 NoMirror = Annotated[bool, typer.Option("--no-mirror", help="Never swap left and right.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run that was cut off.")]
-TEACHER = "teacher_"  # before the names of a teacher's settings
 
 
 class Pretraining(TypedDict, total=False):
@@ -27,6 +30,9 @@ class Pretraining(TypedDict, total=False):
     arch: Annotated[str | None, o.option("A name of timm's (resnet18).", "--arch")]
     model_args: o.ModelArgs
     epochs: Annotated[int | None, o.option("Passes over the pictures (11).", "--epochs")]
+    budget: Annotated[
+        str | None, o.option("Wall time for teacher and training: 90s, 10m, 2h.", "--budget")
+    ]
     canvas_px: Annotated[
         int | None, o.option("Side that pictures are held at (8/7 of the last size).", "--canvas")
     ]
@@ -88,13 +94,14 @@ class Everything(Pretraining, Teacher, o.Files, total=False):
 
 @o.spread
 def pretrain(  # noqa: PLR0913 — one parameter per option
-    data: Data,
     out: Out,
+    data: Data = None,
     val: Val = None,
     sizes: Sizes = None,
     *,
     no_mirror: NoMirror = False,
-    resume: Resume = False,
+    resume: t.Resume = False,
+    dry_run: t.DryRun = False,
     overwrite: o.Overwrite = False,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,
@@ -104,37 +111,36 @@ def pretrain(  # noqa: PLR0913 — one parameter per option
 
     Example: foveal pretrain shards/*.tar.gz --val val.tar.gz -o small --epochs 11
     """
-    from foveal.backbone.settings import BackboneSettings
-    from foveal.core.errors import NotThere, OutOfRange
-    from foveal.core.settings import from_mapping
-    from foveal.data.reading import ReadSettings
-    from foveal.recipes.pretraining.pretrain import PretrainOrder, pretrain_and_save
-    from foveal.train.network.pretrain_settings import PretrainSettings
+    from foveal.core.errors import OutOfRange
+    from foveal.core.machine import rank
+    from foveal.recipes.pretraining.order import TEACHER, PretrainOrder
+    from foveal.recipes.pretraining.pretrain import dry_run as forecast
+    from foveal.recipes.pretraining.pretrain import pretrain_and_save
+    from foveal.recipes.workplace import Workplace
 
-    where = "the options"
+    place = Workplace.of(out)
     each = None if sizes is None else sizes.split(",")
-    if each and not all(side.strip().isdecimal() for side in each):
+    if each is not None and not all(side.strip().isdecimal() for side in each):
         raise OutOfRange("sizes", sizes, "whole numbers of pixels, such as 96,128")
     wanted = o.given(**o.of(Pretraining, options), sizes=each)
     if no_mirror:
         wanted["mirror"] = False
-    named = {name.removeprefix(TEACHER): value for name, value in o.of(Teacher, options).items()}
-    if any(named.values()) and not named.get("backbone"):
-        raise NotThere(
-            "Something is said of a teacher, but not who it is.", hint="Name one: --teacher."
-        )
+    teacher = {name.removeprefix(TEACHER): value for name, value in o.of(Teacher, options).items()}
+    said = {"settings": wanted, "reading": o.given(**o.of(o.Files, options))}
     try:
-        said = o.given(**named)
-        teacher = from_mapping(BackboneSettings, said, where=where) if said else None
+        said["teacher"] = o.given(**teacher)
     except OutOfRange as refused:
         raise OutOfRange(TEACHER + refused.field, refused.got, refused.expected) from None
-    order = PretrainOrder(
-        data=tuple(data),
-        val=tuple(val or ()),
-        settings=from_mapping(PretrainSettings, wanted, where=where),
-        reading=from_mapping(ReadSettings, o.given(**o.of(o.Files, options)), where=where),
-        teacher=teacher,
+    order = (
+        PretrainOrder.resumed(place, data or (), val or (), said)
+        if resume
+        else PretrainOrder.from_options(data or (), val or (), said)
     )
-    with console(quiet=quiet) as heard:
-        done = pretrain_and_save(order, out, overwrite=overwrite, resume=resume, listener=heard)
-    result(done, as_json=as_json)
+    leads = rank() == 0
+    with console(quiet=quiet or not leads) as heard:
+        if dry_run:
+            done: Forecast | Pretrained = forecast(order, place, heard, resume=resume)
+        else:
+            done = pretrain_and_save(order, out, overwrite=overwrite, resume=resume, listener=heard)
+    if leads:
+        result(done, as_json=as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from foveal.core.errors import OutOfRange
@@ -11,22 +12,31 @@ from foveal.recipes.clock import Clock
 from foveal.recipes.fit import STRATEGIES
 from foveal.recipes.requested import FitOrder
 from foveal.recipes.task import Task
+from foveal.recipes.workplace import Workplace
 
 if TYPE_CHECKING:
     from foveal.train.network.forecast import Forecast
 
 
-def dry_run(order: FitOrder, listener: Listener) -> Forecast:
+def dry_run(order: FitOrder, listener: Listener, goes_on: Workplace | None = None) -> Forecast:
     """Return what the training of a fit will take on this machine; nothing is written.
+
+    Args:
+        order: of the fit.
+        listener: hears what was assumed, and what fits into a budget.
+        goes_on: where a training was cut off that would go on: what is left of it.
 
     Raises:
         OutOfRange: for a strategy that trains no network; a budget too small for one epoch.
+        CannotResume: for settings or data that are not those of the training that goes on.
         FovealError: whatever the fit itself would raise before it trains.
     """
     name = order.fit.train.strategy
-    if (begin := STRATEGIES.pick(name).begin) is None:
+    strategy = STRATEGIES.pick(name)
+    if (begin := strategy.begin) is None:
         raise OutOfRange("strategy", name, "one that trains a network, to forecast what it costs")
-    from foveal.recipes.training.schooling import expected_of, machine_of, ready, within_budget
+    from foveal.recipes.training.schooling import expected_of, machine_of, ready
+    from foveal.train.network.forecast import fitting
 
     task = Task(
         data=read(order.data, settings=order.read),
@@ -34,11 +44,14 @@ def dry_run(order: FitOrder, listener: Listener) -> Forecast:
         listener=listener,
         clock=Clock(),
     )
-    with machine_of(task) as machine:
+    with machine_of(task) as machine, ExitStack() as own:
+        if goes_on is not None and machine.leads:
+            own.enter_context(goes_on.kept_out())
         begun = begin(task, machine)
         here = machine.suited_to(begun.network)
-        with ready(task, begun, here) as (network, whole):
-            if order.fit.train.budget is None:
-                return expected_of(task, network, whole, here)
-            _, plan = within_budget(task, network, whole, here)
-            return expected_of(task, network, plan, here)
+        with ready(task, begun, here) as (network, plan):
+            expected = expected_of(task, network, plan, here, goes_on)
+            budget = order.fit.train.budget or strategy.budget
+            if budget is None or goes_on is not None:
+                return expected
+            return fitting(expected, plan, budget, listener)

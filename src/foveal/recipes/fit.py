@@ -12,7 +12,7 @@ from foveal.core.table import Table
 from foveal.data.manifest import Manifest
 from foveal.recipes.clock import Clock
 from foveal.recipes.fitted import Fitted
-from foveal.recipes.orders import FitSettings
+from foveal.recipes.orders import AUTO_BUDGET, FitSettings
 from foveal.recipes.probe import probe
 from foveal.recipes.task import Task
 from foveal.recipes.workplace import Workplace
@@ -29,6 +29,7 @@ class Strategy:
     fit: Callable[[Task], Fitted]
     begin: Callable[[Task, Machine], Begun] | None  # the network to be trained; None: none is
     says: str  # one line for people
+    budget: str | None = None  # of wall time for the training, where none was named
 
 
 def _of_torch(module: str, name: str) -> Callable[..., Any]:
@@ -58,6 +59,7 @@ STRATEGIES: Table[Strategy] = Table(
             fit=_of_torch("training.auto", "auto"),
             begin=_of_torch("training.finetune", "begin"),
             says="the probe, the fine-tuned network or both, as val prefers",
+            budget=AUTO_BUDGET,
         ),
     },
 )

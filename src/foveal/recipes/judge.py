@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -38,6 +37,7 @@ from foveal.model.linear import softmax
 from foveal.model.predictions import Predictions
 from foveal.model.predictor import Predictor
 from foveal.recipes.clock import Clock, environment, peak_mb
+from foveal.recipes.command import command_in
 from foveal.recipes.look import cut_away, pictures
 from foveal.recipes.orders import JudgeSettings
 from foveal.recipes.prepare import labelled, tell
@@ -304,7 +304,7 @@ def _report(
         choice=tuple(map(_option, card.get("choice", ()))),
         course=course_in(model.run.get("course")),
         settings=model.run.get("settings", card.get("settings", {})),
-        command=shlex.join(model.run.get("command", ())),
+        command=command_in(model.run),
         environment=environment(),
     )
 

@@ -14,6 +14,7 @@ from foveal.train.head.settings import ProbeSettings
 from foveal.train.network.settings import TrainSettings
 
 AUTO = "auto"  # the backbone that is named where nobody named one
+AUTO_BUDGET = "10m"  # of wall time for the training of the strategy "auto", where none was named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from foveal.backbone import store
 from foveal.backbone.settings import BackboneSettings
-from foveal.core.errors import NotThere, OutOfRange, UnknownName
+from foveal.core.errors import CannotResume, NotThere, OutOfRange, UnknownName
 from foveal.core.settings import from_mapping, to_mapping
 from foveal.data.reading import ReadSettings
 from foveal.recipes.clock import read_run
@@ -55,9 +55,15 @@ class FitOrder:
 
         Raises:
             NotThere: if none was cut off there.
-            CannotResume: if it was begun with another strategy.
+            CannotResume: if it is a pretraining, or was begun with another strategy.
         """
-        order = cls._over(workplace.settings(), data, options, str(workplace.folder))
+        begun = workplace.settings()
+        if "fit" not in begun:
+            raise CannotResume(
+                f"{workplace.folder} holds a training of `foveal pretrain`.",
+                hint="Go on with it by foveal pretrain --resume.",
+            )
+        order = cls._over(begun, data, options, str(workplace.folder))
         workplace.check_strategy(order.fit.train.strategy)
         return order
 
@@ -90,15 +96,21 @@ class FitOrder:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return it as ``run.json`` keeps it: repeatable from anywhere on this machine."""
-        read, fit, network = to_mapping(self.read), to_mapping(self.fit), self.fit.backbone
+        read, fit = to_mapping(self.read), to_mapping(self.fit)
         if self.read.root is not None:
             read["root"] = str(self.read.root.absolute())
-        if network.weights is not None:
-            fit["backbone"]["weights"] = str(network.weights.absolute())
-        file = Path(network.backbone)
-        if (file.suffix == ".onnx" and file.is_file()) or (file / store.SPEC).is_file():
-            fit["backbone"]["backbone"] = str(file.absolute())
+        fit["backbone"] = kept_backbone(self.fit.backbone)
         return {"data": str(self.data.absolute()), "read": read, "fit": fit}
+
+
+def kept_backbone(network: BackboneSettings) -> dict[str, Any]:
+    """Return a backbone's settings JSON-ready, with paths that mean the same from everywhere."""
+    kept, file = to_mapping(network), Path(network.backbone)
+    if network.weights is not None:
+        kept["weights"] = str(network.weights.absolute())
+    if (file.suffix == ".onnx" and file.is_file()) or (file / store.SPEC).is_file():
+        kept["backbone"] = str(file.absolute())
+    return kept
 
 
 def _object(values: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:

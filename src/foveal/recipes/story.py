@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from foveal.recipes.clock import (
     read_run,
     run_folder,
 )
+from foveal.recipes.command import command
 from foveal.recipes.fit import fit_classifier
 from foveal.recipes.judge import Judged, judge_model
 from foveal.recipes.model import Model, check_out, load
@@ -122,7 +122,7 @@ def fit_model(
     with clock("graph"):
         bundle = bundle_of(fitted)
     run = {
-        "command": list(sys.argv),
+        "command": command(),
         "seconds": {stage: round(seconds, 3) for stage, seconds in clock.seconds.items()},
         "peak_mb": peak_mb(),
         "environment": environment(),
@@ -162,6 +162,8 @@ def fit_and_save(
                 listener.say(f"What was learnt is kept: foveal fit -o {out} --resume goes on.")
             raise
         if leads:
+            if resume:  # what began it is what makes it again
+                model.run["command"] = workplace.command() or command()
             model.save(out, overwrite=overwrite)
             workplace.remove()
     return Saved(model=model, folder=out)
@@ -179,7 +181,7 @@ def bring_and_save(
     check_out(out, overwrite=overwrite)
     settings = from_mapping(BackboneSettings, options, where="the options")
     model = bring(settings, classes, listener)
-    model.run = {"command": list(sys.argv), "environment": environment()}
+    model.run = {"command": command(), "environment": environment()}
     model.save(out, overwrite=overwrite)
     return Saved(model=model, folder=out)
 

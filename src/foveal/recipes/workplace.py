@@ -1,6 +1,7 @@
 """`Workplace`: the folder where a training keeps its state until its model is saved.
 
     MODEL.training/settings.json    the fit as it was asked for
+    MODEL.training/command.txt      what it was begun by, for people
     MODEL.training/checkpoints/     see ``train.network.saving.checkpoint``
     MODEL.training/metrics.jsonl    a line an epoch
     MODEL.training/teacher.npy      what the teacher of a pretraining sees
@@ -19,13 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foveal.backbone import store
 from foveal.core.errors import AlreadyThere, CannotResume, NotThere
 from foveal.core.files import locked, write_file
 from foveal.core.settings import read_json, to_json
+from foveal.model.bundle import CARD
 from foveal.recipes.clock import METRICS, to_lines
+from foveal.recipes.command import command
 
 SETTINGS, CHECKPOINTS = "settings.json", "checkpoints"
-TEACHER = "teacher.npy"
+TEACHER, COMMAND = "teacher.npy", "command.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,15 @@ class Workplace:
         return cls(clean.with_name(f"{clean.name}.training"))
 
     @property
+    def model(self) -> Path:
+        """Folder of the model that the training is for.
+
+        >>> Workplace.of(Path("models/screws")).model.as_posix()
+        'models/screws'
+        """
+        return self.folder.with_name(self.folder.name.removesuffix(".training"))
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of the checkpoints."""
         return self.folder / CHECKPOINTS
@@ -56,7 +69,7 @@ class Workplace:
         >>> Workplace.of(Path("models/screws")).tracking.as_posix()
         'models/screws.tracking'
         """
-        return self.folder.with_name(f"{self.folder.name.removesuffix('.training')}.tracking")
+        return self.model.with_name(f"{self.model.name}.tracking")
 
     @property
     def metrics(self) -> Path:
@@ -68,6 +81,7 @@ class Workplace:
 
         Raises:
             NotThere: if none was.
+            AlreadyThere: if none is left here, and beside it lies what one came to.
             CannotResume: if it is no longer known what was asked for.
         """
         path = self.folder / SETTINGS
@@ -77,11 +91,22 @@ class Workplace:
                     f"{path} is missing, so nobody knows what was asked for.",
                     hint="Put it back if there is a copy, or begin anew by --overwrite.",
                 )
+            if any((self.model / name).is_file() for name in (CARD, store.SPEC)):
+                raise AlreadyThere(
+                    f"There is no training to resume at {self.folder}: {self.model} is there, "
+                    "and finished.",
+                    hint="Use it, or train anew by --overwrite without --resume.",
+                )
             raise NotThere(
                 f"There is no training to resume at {self.folder}.",
                 hint="Begin it without --resume.",
             )
         return read_json(path.read_bytes(), where=str(path))
+
+    def command(self) -> str:
+        """Return the command that began the training here; "" where it is not known."""
+        path = self.folder / COMMAND
+        return path.read_text("utf-8", errors="replace") if path.is_file() else ""
 
     def check_strategy(self, wanted: str) -> None:
         """Refuse to go on by another strategy than the one that began here.
@@ -124,6 +149,7 @@ class Workplace:
             if not (resume and self.worth_keeping):
                 self.begin(settings)
             if not resume:
+                write_file(self.folder / COMMAND, command().encode(errors="backslashreplace"))
                 self._lock(lock)
             try:
                 yield
@@ -136,6 +162,18 @@ class Workplace:
             finally:
                 if old is not None:
                     shutil.rmtree(old, ignore_errors=True)
+
+    @contextmanager
+    def kept_out(self) -> Iterator[None]:
+        """Keep other processes out while the block only looks at what is here.
+
+        Raises:
+            AlreadyThere: if a training goes on here in another process.
+        """
+        with ExitStack() as lock:
+            if self.folder.is_dir():
+                self._lock(lock)
+            yield
 
     def check_free(self, *, overwrite: bool) -> None:
         """Refuse to begin where another training was cut off, unless it may be overwritten.

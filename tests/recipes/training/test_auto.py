@@ -173,3 +173,22 @@ def test_the_budget_decides_how_many_epochs_there_are(
     assert model.bundle.card["training"]["epochs"] == 1
     assert model.bundle.card["settings"]["train"]["epochs"] == 1
     assert any("1 of them fit into the budget of 10m" in s for s in listener.sentences)
+
+
+def test_a_dry_run_knows_that_it_has_ten_minutes(
+    hard: Path, trainable: Path, heard: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from foveal.recipes.dry import dry_run
+    from foveal.recipes.requested import FitOrder
+    from foveal.train.network import forecast
+
+    asked: list[float] = []
+
+    def within(_found: object, budget_s: float, _plan: object) -> int:
+        asked.append(budget_s)
+        return 1
+
+    monkeypatch.setattr(forecast, "epochs_within", within)
+    words = {**QUICK, "strategy": "auto", "backbone": str(trainable), "budget": None}
+    found = dry_run(FitOrder.from_options(hard, None, words), heard())
+    assert (asked, found.epochs) == ([600.0], 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import pytest
 import foveal
 from foveal.core.errors import OutOfRange, UnknownName
 from foveal.recipes.model import Model
+from foveal.recipes.training.diary import Diary
+from foveal.recipes.workplace import Workplace
 
 QUICK = {
     "strategy": "scratch",
@@ -77,6 +81,37 @@ def test_a_dry_run_says_what_it_takes_and_writes_nothing(
     assert "3 epochs" in said.out
     assert "will take about" in said.out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_of_what_was_cut_off_says_what_is_left(
+    photos: Path, tmp_path: Path, cli: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tell(self: object, news: object) -> None:
+        if type(news).__name__ == "Update" and news.step == 4:  # type: ignore[attr-defined]
+            signal.raise_signal(signal.SIGINT)
+
+    words = ["--strategy", "scratch", "--backbone", "test_resnet", "--size", "32", "--epochs", "4"]
+    out = tmp_path / "model"
+    with monkeypatch.context() as patched:
+        patched.setattr(Diary, "tell", tell)
+        assert cli("fit", photos, "-o", out, *words, "--batch", "16", "-q").code == 130
+    before = sorted(tmp_path.rglob("*"))
+    said = cli("fit", "-o", out, "--resume", "--dry-run")
+    assert said.code == 0, said.err
+    assert "of 4 epochs (5 of 12 steps) are done; the rest will take about" in said.out
+    left = json.loads(cli("fit", "-o", out, "--resume", "--dry-run", "--json").out)
+    assert left["total_seconds"] == pytest.approx(
+        left["start_seconds"] + 7 * left["seconds_per_step"] + 3 * left["judge_seconds"]
+    )
+    other = cli("fit", "-o", out, "--resume", "--dry-run", "--rate", "0.1")
+    assert other.code == 2
+    assert "cannot be resumed: settings.train.rate was 0.0005, is 0.1." in other.err
+    with Workplace.of(out).held({}, resume=True):
+        busy = cli("fit", "-o", out, "--resume", "--dry-run")
+    assert "Another process is training" in busy.err
+    assert sorted(tmp_path.rglob("*")) == before
+    nothing = cli("fit", photos, "-o", tmp_path / "new", *words, "--resume", "--dry-run")
+    assert "There is no training to resume" in nothing.err
 
 
 def test_a_probe_has_no_training_to_forecast(photos: Path, tmp_path: Path, cli: Callable) -> None:

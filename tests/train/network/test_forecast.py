@@ -13,10 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from foveal.core.errors import FovealError, OutOfRange
-from foveal.train.network.forecast import Forecast, _reckoned, epochs_within, forecast
+from foveal.core.errors import CannotResume, FovealError, OutOfRange
+from foveal.train.network.forecast import Done, Forecast, epochs_within, fitting, reckoned
 from foveal.train.network.frozen.freezing import freeze_until
 from foveal.train.network.losses import LossSettings, cross_entropy
+from foveal.train.network.machine import ALONE
+from foveal.train.network.measuring import _found, done_before, forecast
 from foveal.train.network.pictures.feed import Batch
 from foveal.train.network.run import Plan, train
 from foveal.train.network.saving.checkpoint import Checkpoints
@@ -63,6 +65,11 @@ def moments(*taken: float) -> list[float]:
     return [0.0, *accumulate(taken)]
 
 
+def of(*taken: float) -> Forecast:
+    """The forecast of ``plan`` whose steps, and the judging after them, took so long."""
+    return reckoned(_found({0: moments(*taken)}, plan(), None, 1), plan())
+
+
 def test_nothing_of_the_run_changes() -> None:
     one = network()
     before, states = deepcopy(one.state_dict()), random_states()
@@ -102,21 +109,21 @@ def test_it_counts_steps_and_the_judging_of_every_epoch() -> None:
 
 
 def test_the_first_steps_count_once_and_not_for_all() -> None:
-    found = _reckoned(plan(), moments(9.0, *[1.0] * 7, 0.5), None, 1.0)
+    found = of(9.0, *[1.0] * 7, 0.5)
     assert found.seconds_per_step == 1.0
     assert found.start_seconds == 8.0
     assert found.total_seconds == 8.0 + STEPS * 1.0 + 5 * 0.5
 
 
 def test_one_slow_step_does_not_count() -> None:
-    found = _reckoned(plan(), moments(*[1.0] * 12, 30.0, *[1.0] * 7, 0.5), None, 1.0)
+    found = of(*[1.0] * 12, 30.0, *[1.0] * 7, 0.5)
     assert found.seconds_per_step == 1.0
 
 
 @pytest.mark.parametrize("workers", [2, 4])
 def test_batches_that_come_in_bursts_are_averaged(workers: int) -> None:
     burst = [float(workers), *[0.0] * (workers - 1)]
-    found = _reckoned(plan(), moments(*burst * (24 // workers), 0.5), None, 1.0)
+    found = of(*burst * (24 // workers), 0.5)
     assert found.seconds_per_step == pytest.approx(1.0)
 
 
@@ -190,7 +197,7 @@ MEASURED = Forecast(
 )
 
 
-@pytest.mark.parametrize(("budget_s", "epochs"), [(34, 1), (61.9, 1), (62, 2), (600, 21)])
+@pytest.mark.parametrize(("budget_s", "epochs"), [(34, 1), (61.9, 1), (62, 2), (600, 5)])
 def test_a_budget_is_worth_so_many_whole_epochs(budget_s: float, epochs: int) -> None:
     assert epochs_within(MEASURED, budget_s, plan()) == epochs  # of 28 s, after 6 s
 
@@ -201,6 +208,100 @@ def test_a_budget_too_small_for_one_epoch_is_told_how_long_one_takes() -> None:
     assert str(refused.value) == (
         "budget = '33 s' cannot work. Expected at least 34 s: that is what one epoch takes here."
     )
+
+
+RISING = replace(MEASURED, seconds_at={80: 1.0, 96: 2.0, 128: 4.0}, start_seconds=0.0)
+
+
+def rising(epochs: int) -> Plan:
+    return plan(steps=epochs * EPOCH, sizes=(80, 96, 128))
+
+
+def test_sizes_cost_what_they_cost() -> None:
+    found = reckoned(RISING, rising(5))
+    assert found.total_seconds == EPOCH * (1 + 1 + 2 + 2 + 4) + 5 * 4.0
+    assert found.seconds_per_step == pytest.approx(2.0)
+    assert found.images_per_second == pytest.approx(SIZE / 2.0)
+    assert "2.0 s a step" in found.lines()[1]
+    assert "1.0 s at 80 px, 2.0 s at 96 px, 4.0 s at 128 px;" in found.lines()[1]
+
+
+@pytest.mark.parametrize(
+    ("budget_s", "epochs"),
+    [(84 + 12, 3), (84 + 12 + 15, 3), (84 + 12 + 16, 4), (10_000, 5)],
+)
+def test_a_budget_knows_that_epochs_cost_differently(budget_s: float, epochs: int) -> None:
+    assert epochs_within(RISING, budget_s, rising(5)) == epochs
+
+
+def test_a_budget_has_to_do_for_each_size_and_for_the_teacher() -> None:
+    with pytest.raises(OutOfRange, match=r"at least 1 min 36 s: that is what one epoch at each of"):
+        epochs_within(RISING, 95, rising(5))
+    taught = replace(RISING, before_seconds=20.0)
+    with pytest.raises(OutOfRange, match=r"at least 1 min 56 s.* the teacher's work included,"):
+        epochs_within(taught, 97, rising(5))
+    assert (
+        reckoned(taught, rising(5)).total_seconds == reckoned(RISING, rising(5)).total_seconds + 20
+    )
+    assert "20 s for what the teacher sees" in taught.lines()[1]
+
+
+def test_of_a_run_that_goes_on_what_is_left_counts() -> None:
+    found = reckoned(RISING, rising(5), Done(steps=30, epochs=2))
+    assert found.total_seconds == 6 * 2 + EPOCH * (2 + 4) + 3 * 4.0
+    assert found.sentence().startswith(
+        "2 of 5 epochs (30 of 60 steps) are done; the rest will take"
+    )
+    over = reckoned(MEASURED, plan(), Done(steps=60, epochs=5))
+    assert over.sentence() == (
+        "All 5 epochs (60 steps) are done: only what comes after them is left."
+    )
+
+
+def test_each_size_is_measured_with_pictures_of_its_own_epochs() -> None:
+    epochs: list[int] = []
+
+    def seen(batch: Batch) -> tuple[Tensor, Tensor]:
+        epochs.append(batch.epoch)
+        time.sleep(0.01 * (1 + batch.epoch))
+        return prepare(batch)
+
+    found = forecast(network(), plan(sizes=(8, 16, 32), prepare=seen), steps=12)
+    assert epochs == [0] * 4 + [2] * 4 + [4] * 4
+    assert found.measured == 12
+    assert list(found.seconds_at) == [8, 16, 32]
+    for size, slept in ((8, 0.01), (16, 0.03), (32, 0.05)):
+        assert found.seconds_at[size] >= slept
+    epochs.clear()
+    forecast(network(), plan(sizes=(8, 16, 32), prepare=seen), steps=12, done=Done(steps=2 * EPOCH))
+    assert set(epochs) == {2, 4}
+
+
+def test_how_far_a_run_is_stands_in_its_last_checkpoint(tmp_path: Path) -> None:
+    kept = Checkpoints(tmp_path)
+    whole = plan(facts={"rate": 1})
+    assert done_before(kept, whole, ALONE) == Done()
+    train(network(), plan(facts={"rate": 1}, steps=EPOCH), checkpoints=kept)
+    assert done_before(Checkpoints(tmp_path), whole, ALONE) == Done(steps=EPOCH, epochs=1)
+    with pytest.raises(CannotResume, match="rate was 1, is 2"):
+        done_before(Checkpoints(tmp_path), plan(facts={"rate": 2}), ALONE)
+
+
+def test_what_fits_is_said() -> None:
+    said: list[str] = []
+
+    class Heard:
+        def say(self, sentence: str) -> None:
+            said.append(sentence)
+
+        def progress(self, *_: object, **__: object) -> None:
+            pass
+
+    assert fitting(MEASURED, plan(), None, Heard()) is MEASURED
+    assert len(said) == 1
+    shorter = fitting(MEASURED, plan(), "62s", Heard())
+    assert (shorter.epochs, shorter.steps, shorter.total_seconds) == (2, 2 * EPOCH, 62.0)
+    assert said[2] == "2 of them fit into the budget of 62s."
 
 
 def test_people_read_time_memory_and_what_it_comes_from() -> None:

@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -20,7 +21,9 @@ class Studied:
 def card(studied: Studied, *, name: str) -> str:
     """Return the card as Markdown: weights, data, teacher, settings, time and results."""
     order, found = studied.order, studied.found
-    settings, teacher = order["settings"], order["teacher"]
+    settings, teacher = dict(order["settings"]), order["teacher"]
+    if settings["init"] is not None:
+        settings["init"] = Path(settings["init"]).name
     taught = "none" if teacher is None else f"{teacher['backbone']} at {teacher['size_px']} px"
     sizes = "\n".join(f"| {size} | {100 * v:.1f} |" for size, v in found["sizes"].items())
     epochs = "\n".join(
@@ -36,7 +39,7 @@ A backbone for `foveal fit --backbone`, trained from scratch by `foveal pretrain
 
 - **Network**: {found["arch"]}, arguments {json.dumps(found["model_args"])},
   {found["parameters"] / 1e6:.2f} M weights.
-- **Pictures**: {found["train"]:,} of {found["classes"]} classes from {_paths(order["data"])}.
+- **Pictures**: {found["train"]:,} of {found["classes"]} classes from {_names(order["data"])}.
   Their licence decides what the weights may be used for.
 - **Teacher**: {taught}.
 - **Begun from**: {settings["init"] or "chance"}, seed {settings["seed"]}.
@@ -66,12 +69,13 @@ least log loss there.
 """
 
 
-def _paths(paths: list[str]) -> str:
-    """Return paths as a person says them: many by the first and the last.
+def _names(paths: list[str]) -> str:
+    """Return paths as a person says them: by name, many by the first and the last.
 
-    >>> _paths(["a.tar", "b.tar", "c.tar"])
+    >>> _names(["/data/a.tar", "/data/b.tar", "/data/c.tar"])
     'a.tar … c.tar (3)'
     """
-    if len(paths) <= 2:
-        return " and ".join(map(shlex.quote, paths))
-    return f"{shlex.quote(paths[0])} … {shlex.quote(paths[-1])} ({len(paths)})"
+    names = [shlex.quote(Path(path).name) for path in paths]
+    if len(names) <= 2:
+        return " and ".join(names)
+    return f"{names[0]} … {names[-1]} ({len(names)})"

@@ -6,46 +6,28 @@ import platform
 import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveal.backbone import store
-from foveal.backbone.catalog import not_installed, pick
-from foveal.backbone.settings import BackboneSettings
-from foveal.core.errors import AlreadyThere, BadData, MissingExtra
-from foveal.core.files import check_free, sha256_of
+from foveal.core.errors import AlreadyThere
+from foveal.core.files import check_free
 from foveal.core.listener import SILENT, Listener
 from foveal.core.machine import cores
-from foveal.core.settings import to_json, to_mapping
-from foveal.data.reading import ReadSettings
+from foveal.core.settings import to_json
 from foveal.recipes.clock import Clock, environment
 from foveal.recipes.pretraining.backbone_card import Studied, card
-from foveal.recipes.pretraining.pictures import Pictures, Schoolbook, schoolbook
-from foveal.recipes.pretraining.teacher import seen_by
-from foveal.recipes.training.schooling import score
+from foveal.recipes.pretraining.order import FITS, PretrainOrder
+from foveal.recipes.pretraining.ready import Ready, machine_of, ready
 from foveal.recipes.workplace import Workplace
 from foveal.train.network.pretrain_settings import PretrainSettings
 
 if TYPE_CHECKING:
-    from foveal.train.network.machine import Machine
-    from foveal.train.network.pictures.canvas import Canvases
-    from foveal.train.network.pretraining import Course
+    from foveal.train.network.forecast import Forecast
     from foveal.train.network.run import Epoch, Network, Update
 
 CARD, RECORD = "README.md", "pretraining.json"  # beside the backbone
-_NOT_THE_RUN = ("device", "init")  # what may differ when a run is resumed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PretrainOrder:
-    """What is to be trained on what, and what decides how."""
-
-    data: tuple[Path, ...]  # tar shards, or one path that ``foveal.read`` takes
-    val: tuple[Path, ...] = ()  # likewise; none: what ``data`` names, or a share of it
-    settings: PretrainSettings = field(default_factory=PretrainSettings)
-    reading: ReadSettings = field(default_factory=ReadSettings)
-    teacher: BackboneSettings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,39 +81,61 @@ def pretrain_and_save(
         BadData: where there is nothing to learn from.
         CannotResume: if settings or data are not those that the run was begun with.
     """
-    if not_installed():
-        raise MissingExtra("Training a network", "train")
-    from foveal.train.network.allocator import keep_freed_memory
-    from foveal.train.network.machine import machine
-    from foveal.train.network.pretraining import bare_network
-
     _check_out(out, overwrite=overwrite)
-    keep_freed_memory()
-    settings, place, clock = order.settings, Workplace.of(out), Clock()
-    with machine(settings.device, settings.precision) as here, ExitStack() as own:
-        with here.leader_first():
-            if here.leads:
-                begun = place.held(to_mapping(order), resume=resume, overwrite=overwrite)
-                if resume:
-                    place.settings()  # refuses where there is none
-                own.enter_context(begun)
-            with clock("reading files"):
-                book = _book(order, listener)
-            bare_network(settings, len(book.classes))  # refuses before the teacher's long work
-            with clock("teacher"):
-                teacher = None if order.teacher is None else pick(order.teacher, listener)
-                seen = (
-                    None
-                    if teacher is None
-                    else seen_by(teacher, book.train, place.folder, listener)
-                )
-        with clock("decoding"):
-            learnt = _decoded(book.train, settings, listener)
-            judging = _decoded(book.val, settings, listener)
-        with learnt, judging:
-            course = _course(book, learnt, judging, seen)
-            facts = _facts(order, book, None if teacher is None else teacher.spec.fingerprint)
-            return _trained(order, course, facts, out, (place, here, clock, listener))
+    place = Workplace.of(out)
+    with machine_of(order) as here, ExitStack() as own:
+        if here.leads:
+            begun = place.held(order.to_mapping(), resume=resume, overwrite=overwrite)
+            if resume:
+                place.settings()  # refuses where there is none
+            own.enter_context(begun)
+        with ready(order, here, Clock(), listener) as made:
+            try:
+                return _trained(_within_budget(made, place).taught(place), out, place)
+            except KeyboardInterrupt:
+                if here.leads and place.worth_keeping:
+                    listener.say(
+                        f"What was learnt is kept: foveal pretrain -o {out} --resume goes on."
+                    )
+                raise
+
+
+def dry_run(
+    order: PretrainOrder, place: Workplace, listener: Listener = SILENT, *, resume: bool = False
+) -> Forecast:
+    """Return what a pretraining will take on this machine; nothing is written.
+
+    Args:
+        order: see there.
+        place: where it would keep its state.
+        listener: hears what was assumed, and what fits into a budget.
+        resume: of the one that was cut off there: what is left of it.
+
+    Raises:
+        OutOfRange: for a budget that is too small.
+        FovealError: whatever the pretraining itself would raise before it trains.
+    """
+    with machine_of(order) as here, ExitStack() as own:
+        if resume and here.leads:
+            own.enter_context(place.kept_out())
+        with ready(order, here, Clock(), listener) as made:
+            if order.settings.budget is not None:
+                return made.within(order.settings.budget, place)
+            return made.expected(made.plan(), place, goes_on=resume)
+
+
+def _within_budget(made: Ready, place: Workplace) -> Ready:
+    """Say what the training will cost, and return it with as many epochs as its budget allows.
+
+    One that goes on keeps the epochs it was begun with.
+    """
+    if made.machine.from_leader(place.worth_keeping):
+        return made
+    budget = made.order.settings.budget
+    fits = made.within(budget, place).epochs
+    if budget is not None and made.machine.leads:
+        place.begin({**made.order.to_mapping(), FITS: fits})
+    return made.of_epochs(fits)
 
 
 def _check_out(out: Path, *, overwrite: bool) -> None:
@@ -146,85 +150,17 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
         )
 
 
-def _book(order: PretrainOrder, listener: Listener) -> Schoolbook:
-    settings = order.settings
-    return schoolbook(
-        order.data,
-        order.val,
-        order.reading,
-        val_share=settings.val_share,
-        seed=settings.seed,
-        listener=listener,
-    )
-
-
-def _decoded(pictures: Pictures, settings: PretrainSettings, listener: Listener) -> Canvases:
-    from foveal.train.network.pictures.canvas import canvases
-
-    found = canvases(
-        pictures.sources, settings.preprocess, side_px=settings.side_px, listener=listener
-    )
-    if found.broken:
-        row, reason = found.broken[0]
-        listener.say(
-            f"{len(found.broken):,} of {len(pictures.sources):,} pictures are left out, the "
-            f"first of them {pictures.names[row]}: {reason}."
-        )
-    if not len(found):
-        raise BadData("None of the pictures can be read.", hint="Look at some of them.")
-    return found
-
-
-def _course(book: Schoolbook, learnt: Canvases, judging: Canvases, seen: Any) -> Course:  # noqa: ANN401  # an array or None
-    from foveal.train.network.pretraining import Course
-
-    return Course(
-        canvases=learnt,
-        labels_n=book.train.labels_N[learnt.rows],
-        val=judging,
-        val_labels_M=book.val.labels_N[judging.rows],
-        classes=len(book.classes),
-        seen_nD=None if seen is None else seen[learnt.rows],
-        score=score,
-        called=lambda row: book.train.names[row],
-    )
-
-
-def _facts(order: PretrainOrder, book: Schoolbook, teacher: str | None) -> dict[str, Any]:
-    """Return what a resumed run must have in common with the one that was cut off."""
-    settings = {k: v for k, v in to_mapping(order.settings).items() if k not in _NOT_THE_RUN}
-    init = order.settings.init
-    return {
-        "settings": settings,
-        "begun_from": None if init is None else sha256_of(init),
-        "train": book.train.fact,
-        "val": book.val.fact,
-        "classes": list(book.classes),
-        "teacher": teacher,
-        "how": book.how,
-    }
-
-
-def _trained(
-    order: PretrainOrder,
-    course: Course,
-    facts: Mapping[str, Any],
-    out: Path,
-    around: tuple[Workplace, Machine, Clock, Listener],
-) -> Pretrained:
-    from foveal.train.network.pretraining import at_sizes, new_network, plan_of
+def _trained(made: Ready, out: Path, place: Workplace) -> Pretrained:
+    from foveal.train.network.pretraining import at_sizes
     from foveal.train.network.run import train
     from foveal.train.network.saving.checkpoint import Checkpoints
 
-    place, here, clock, listener = around
-    settings = order.settings
-    network = new_network(settings, course)
-    here = here.suited_to(network)
-    network = here.place(network)
+    order, course, network, here = made.order, made.course, made.network, made.machine
+    settings, listener, clock = order.settings, made.listener, made.clock
     with clock("training"):
         run = train(
             network,
-            plan_of(course, settings, machine=here, facts=facts),
+            made.plan(),
             machine=here,
             checkpoints=Checkpoints(place.checkpoints, listener=listener),
             listener=listener,
@@ -238,7 +174,7 @@ def _trained(
         "train": len(course.canvases),
         "val": len(course.val),
         "classes": course.classes,
-        "how": facts["how"],
+        "how": made.book.how,
         "sizes": at_sizes(network, course, settings, sizes, here),
         "kept": run.kept,
         "epochs": [said(epoch, settings) for epoch in run.epochs],
@@ -268,7 +204,7 @@ def _written(
             network, order.settings, name=out.name, weights=f"foveal pretrain, {out.name}"
         )
     found = {**found, "parameters": count, "seconds": dict(clock.seconds)}
-    text = card(Studied(order=to_mapping(order), found=found), name=out.name)
+    text = card(Studied(order=order.to_mapping(), found=found), name=out.name)
     more = {CARD: text.encode(), RECORD: to_json(found)}
     if out.exists():
         shutil.rmtree(out)

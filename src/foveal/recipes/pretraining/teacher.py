@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from foveal.recipes.workplace import TEACHER
 
 SEEN, FACTS = TEACHER, "teacher.json"
 _BATCH = 64
+_MEASURED = 2 * _BATCH  # pictures that a forecast is made from
 
 
 def seen_by(
@@ -38,7 +41,7 @@ def seen_by(
         DiskFull: when there is no room for them.
     """
     facts = facts_of(teacher, pictures)
-    if _facts_in(folder) == facts:
+    if is_kept(teacher, pictures, folder):
         listener.say(f"What the teacher sees is taken from {folder / SEEN}.")
         return np.load(folder / SEEN, mmap_mode="r")  # type: ignore[no-any-return]  # of a file
     count = len(pictures.sources)
@@ -56,6 +59,20 @@ def seen_by(
         draft.replace(folder / SEEN)
     write_file(folder / FACTS, to_json(facts))
     return seen_ND
+
+
+def is_kept(teacher: Backbone, pictures: Pictures, folder: Path) -> bool:
+    """Return whether what the teacher sees in the pictures is in ``folder`` already."""
+    return _facts_in(folder) == facts_of(teacher, pictures)
+
+
+def seconds_of(teacher: Backbone, pictures: Pictures) -> float:
+    """Return about how many seconds the teacher needs for the pictures, from a few of them."""
+    count = min(len(pictures.sources), _MEASURED)
+    start = time.perf_counter()
+    for batch in stream(islice(pictures.sources, count), teacher.spec.preprocess, batch=_BATCH):
+        teacher.embed(batch.pixels, [LAST])
+    return (time.perf_counter() - start) * len(pictures.sources) / count
 
 
 def facts_of(teacher: Backbone, pictures: Pictures) -> dict[str, object]:

@@ -21,6 +21,7 @@ from foveal.model.classifier import Classifier
 from foveal.model.linear import softmax
 from foveal.model.pool import Pool, pooled_logits
 from foveal.recipes.fitted import Fitted
+from foveal.recipes.orders import AUTO_BUDGET
 from foveal.recipes.probe import probe
 from foveal.recipes.promise import promise_of
 from foveal.recipes.task import Task
@@ -28,7 +29,6 @@ from foveal.recipes.training.finetune import INSTEAD, begin
 from foveal.recipes.training.schooling import machine_of, schooled
 from foveal.train.head.temperature import temperature
 
-BUDGET = "10m"  # of wall time for the training, where none was named
 WEIGHTS = tuple(round(0.05 * step, 2) for step in range(1, 20))  # of the network in the pool
 HOW = "On the val part, which also chose the epoch and the weights,"
 LEAST = 1e-12  # probability that a log loss is taken of
@@ -57,7 +57,7 @@ def auto(task: Task) -> Fitted:
     """
     train = task.settings.train
     if train.budget is None:
-        task = task.with_settings(replace(task.settings, train=replace(train, budget=BUDGET)))
+        task = task.with_settings(replace(task.settings, train=replace(train, budget=AUTO_BUDGET)))
     with machine_of(task) as here:
         begun = begin(task, here)
         assert begun.probe is not None

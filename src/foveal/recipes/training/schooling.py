@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.backbone.catalog import not_installed
-from foveal.core.duration import parse_duration
 from foveal.core.errors import MissingExtra
 from foveal.core.settings import to_mapping
 from foveal.model import parts
@@ -24,6 +23,7 @@ from foveal.recipes.training.begun import Begun, no_gain, start_of
 from foveal.recipes.training.diary import Diary
 from foveal.recipes.training.outcome import Outcome
 from foveal.recipes.training.tracking import trackers
+from foveal.recipes.workplace import Workplace
 from foveal.train.head.temperature import temperature
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from foveal.train.network.planning import Lesson
     from foveal.train.network.run import Network, Plan
 
-MEASURED = 20  # steps that a forecast is made from; fewer where the training is short
 _NOT_THE_RUN = ("workers", "device", "track", "budget")  # what may differ when a run is resumed
 
 
@@ -143,19 +142,14 @@ def within_budget(task: Task, network: Network, plan: Plan, here: Machine) -> tu
     Raises:
         OutOfRange: for a budget that is none, or too small for one epoch.
     """
-    from foveal.train.network.forecast import epochs_within
+    from foveal.train.network.forecast import fitting
     from foveal.train.network.planning import shortened
 
     wanted = task.settings.train
     if here.from_leader(task.workplace is not None and task.workplace.worth_keeping):
         return task, plan
     expected = expected_of(task, network, plan, here)
-    fits = wanted.epochs
-    if wanted.budget is not None:
-        fits = min(fits, epochs_within(expected, parse_duration(wanted.budget), plan))
-    task.listener.say(expected.sentence())
-    if fits < wanted.epochs:
-        task.listener.say(f"{fits} of them fit into the budget of {wanted.budget}.")
+    fits = fitting(expected, plan, wanted.budget, task.listener).epochs
     train = replace(wanted, epochs=fits, budget=None)
     if task.workplace is not None and here.leads:
         task.workplace.amend_training(to_mapping(train))
@@ -164,13 +158,35 @@ def within_budget(task: Task, network: Network, plan: Plan, here: Machine) -> tu
     return shorter, shortened(plan, train, facts=facts)
 
 
-def expected_of(task: Task, network: Network, plan: Plan, here: Machine) -> Forecast:
-    """Return what the training will cost, measured on a few of its steps."""
-    from foveal.train.network.forecast import forecast
+def expected_of(
+    task: Task, network: Network, plan: Plan, here: Machine, goes_on: Workplace | None = None
+) -> Forecast:
+    """Return what the training will cost, measured on a few of its steps.
 
+    Args:
+        task: what is to be done.
+        network: on its device.
+        plan: of its training.
+        here: of this process.
+        goes_on: where a training was cut off that goes on; what is left of it counts.
+    """
+    from foveal.train.network.forecast import NOTHING
+    from foveal.train.network.measuring import done_before, forecast, worth_measuring
+    from foveal.train.network.saving.checkpoint import Checkpoints
+
+    done = NOTHING
+    if goes_on is not None:
+        kept = Checkpoints(goes_on.checkpoints, listener=task.listener)
+        done = done_before(kept, plan, here)
     with task.clock("measuring"):
-        steps = min(MEASURED, max(plan.steps // 20, 4))
-        return forecast(network, plan, machine=here, steps=steps, listener=task.listener)
+        return forecast(
+            network,
+            plan,
+            machine=here,
+            steps=worth_measuring(plan),
+            done=done,
+            listener=task.listener,
+        )
 
 
 def lesson_of(task: Task, begun: Begun) -> Lesson:

@@ -1,30 +1,30 @@
-"""What a run will cost, from its first steps: they are made on a copy, by the run's own code."""
+"""What a run will cost, reckoned up from its first steps; which are made in ``measuring``."""
 
 from __future__ import annotations
 
-import time
-from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
-from pathlib import Path
-from statistics import fmean, median
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
-
-from foveal.core.duration import duration_text
+from foveal.core.duration import duration_text, parse_duration
 from foveal.core.errors import OutOfRange
-from foveal.core.listener import SILENT, Listener
-from foveal.core.machine import peak_memory
+from foveal.core.listener import Listener
 from foveal.core.words import number_of
-from foveal.train.network.machine import ALONE, Machine
-from foveal.train.network.run import Plan, train
-from foveal.train.network.saving.checkpoint import Checkpoints
-from foveal.train.network.saving.checkpoint_file import Sealed, State
+from foveal.train.network.schedule import size_in
 
-WARM_UP = 0.25  # of the measured steps: caches are cold, memory and kernels are found
-_BURST = 4  # steps that are looked at together, since workers deliver several at once
+if TYPE_CHECKING:
+    from foveal.train.network.run import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """How far a run is that goes on."""
+
+    steps: int = 0
+    epochs: int = 0  # those that were judged
+
+
+NOTHING = Done()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,41 +34,64 @@ class Forecast:
     epochs: int
     steps: int  # of the whole run
     images_per_second: float
-    seconds_per_step: float  # the median, waiting for its batch included
+    seconds_per_step: (
+        float  # the median, waiting for its batch included; the mean of sizes that are left
+    )
     start_seconds: float  # what the first steps took above that: compiling, above all
     judge_seconds: float  # for val, once an epoch
-    total_seconds: float  # of the run, saving left out
+    total_seconds: float  # of what is left of the run, saving left out
     peak_mb: float | None  # the card's memory, or else this process's, 10^6 bytes
     checkpoint_mb: float  # two of them are kept
     measured: int  # steps
+    before_seconds: float = 0.0  # what a teacher takes for the pictures, before the first step
+    seconds_at: Mapping[int, float] = field(default_factory=dict)  # side of the input -> a step's
+    steps_done: int = 0  # of a run that goes on
+    epochs_done: int = 0
 
     def sentence(self) -> str:
         """Return it in one sentence.
 
-        >>> Forecast(
+        >>> expected = Forecast(
         ...     epochs=16, steps=1216, images_per_second=115, seconds_per_step=0.28,
         ...     start_seconds=0.5, judge_seconds=3.7, total_seconds=400, peak_mb=1210,
         ...     checkpoint_mb=230, measured=20,
-        ... ).sentence()
+        ... )
+        >>> expected.sentence()
         '16 epochs (1,216 steps) will take about 6 min 40 s and 1.2 GB of memory; a checkpoint \
         230 MB.'
+        >>> replace(expected, steps_done=400, epochs_done=5, total_seconds=270).sentence()
+        '5 of 16 epochs (400 of 1,216 steps) are done; the rest will take about 4 min 30 s and \
+        1.2 GB of memory; a checkpoint 230 MB.'
+        >>> replace(expected, steps_done=1216, epochs_done=16).sentence()
+        'All 16 epochs (1,216 steps) are done: only what comes after them is left.'
         """
         memory = "" if self.peak_mb is None else f" and {_size(self.peak_mb)} of memory"
         epochs, steps = number_of(self.epochs, "epoch"), number_of(self.steps, "step")
+        if self.steps_done >= self.steps and self.epochs_done >= self.epochs:
+            return f"All {epochs} ({steps}) are done: only what comes after them is left."
+        begins = f"{epochs} ({steps}) will take"
+        if self.steps_done:
+            begins = (
+                f"{self.epochs_done} of {epochs} ({self.steps_done:,} of {steps}) are done; the "
+                "rest will take"
+            )
         return (
-            f"{epochs} ({steps}) will take about {duration_text(self.total_seconds)}{memory}; "
-            f"a checkpoint {_size(self.checkpoint_mb)}."
+            f"{begins} about {duration_text(self.total_seconds)}{memory}; a checkpoint "
+            f"{_size(self.checkpoint_mb)}."
         )
 
     def lines(self) -> list[str]:
         """Return it with what it comes from, for people."""
         start = f"{duration_text(self.start_seconds)} more for the first ones, "
+        teacher = f"{duration_text(self.before_seconds)} for what the teacher sees, "
+        sizes = ", ".join(f"{duration_text(s)} at {px} px" for px, s in self.seconds_at.items())
         return [
             self.sentence(),
             f"Measured on {number_of(self.measured, 'step')}: "
-            f"{duration_text(self.seconds_per_step)} a step "
+            f"{sizes + '; ' if sizes else ''}{duration_text(self.seconds_per_step)} a step "
             f"({self.images_per_second:,.0f} images/s), "
             f"{start if self.start_seconds >= 1 else ''}"
+            f"{teacher if self.before_seconds else ''}"
             f"{duration_text(self.judge_seconds)} an epoch for val.",
         ]
 
@@ -77,135 +100,93 @@ class Forecast:
         return asdict(self)
 
 
-def forecast(
-    network: nn.Module,
-    plan: Plan,
-    *,
-    machine: Machine = ALONE,
-    steps: int = 20,
-    listener: Listener = SILENT,
-) -> Forecast:
-    """Train a copy of ``network`` for a few steps, judge it once, and reckon up the whole run.
-
-    The copy learns at a rate of 0, which takes as long as any other and cannot diverge. Nothing
-    of the run changes: the network, the generators of random numbers and the folder of
-    checkpoints are left alone. Of several ranks, each calls it and gets the first one's answer.
+def reckoned(found: Forecast, plan: Plan, done: Done = NOTHING) -> Forecast:
+    """Return the forecast for a plan, from what was measured of it or of a longer one.
 
     Args:
-        network: on the machine's device, as for ``train``.
-        plan: of the run.
-        machine: of this process.
-        steps: to be measured; fewer where the run itself has fewer.
-        listener: hears the stage ``measuring``, and that memory ran out where it does.
-
-    Raises:
-        OutOfRange: if ``steps`` is less than 1.
-        FovealError: what the run itself would raise in these steps.
+        found: what was measured.
+        plan: whose steps differ in nothing but their number.
+        done: what the run has done already.
     """
-    if steps < 1:
-        raise OutOfRange("steps", steps, "at least 1 to measure")
-    steps = min(steps, plan.steps)
-    on_card = machine.device.type == "cuda"
-    if on_card:
-        torch.cuda.reset_peak_memory_stats(machine.device)
-    scale, moments = _Scale(), [time.perf_counter()]
-    train(
-        deepcopy(network),
-        replace(plan, steps=steps, steps_per_epoch=steps, rate=lambda _: 0.0, patience=None),
-        machine=machine,
-        checkpoints=scale,
-        listener=_Renamed(listener),
-        tell=lambda _: moments.append(time.perf_counter()),
-    )
-    peak = torch.cuda.max_memory_allocated(machine.device) if on_card else peak_memory()
-    if not machine.leads:
-        moments = [0.0] * (steps + 2)
-    found = _reckoned(plan, moments, None if peak is None else peak / 1e6, scale.bytes / 1e6)
-    answer: Forecast = machine.from_leader(found)
-    return answer
-
-
-def epochs_within(forecast: Forecast, budget_s: float, plan: Plan) -> int:
-    """Return how many whole epochs of a plan fit into a budget of time.
-
-    Args:
-        forecast: of that plan.
-        budget_s: seconds.
-        plan: what was measured; how long it was to be does not count.
-
-    Raises:
-        OutOfRange: if not even one does, saying how long one takes.
-    """
-    epoch_s = plan.steps_per_epoch * forecast.seconds_per_step + forecast.judge_seconds
-    start_s = 0.0 if plan.compiled else forecast.start_seconds  # compiled while it was measured
-    epochs = int((budget_s - start_s) / epoch_s)
-    if epochs < 1:
-        need = duration_text(epoch_s + start_s)
-        raise OutOfRange(
-            "budget", duration_text(budget_s), f"at least {need}: that is what one epoch takes here"
-        )
-    return epochs
-
-
-class _Scale(Checkpoints):
-    """Weighs the states of a run instead of saving them."""
-
-    def __init__(self) -> None:
-        super().__init__(Path())
-        self.bytes = 0
-
-    def save(self, state: State) -> Path:
-        self.bytes = Sealed(state).size_bytes
-        return self.folder
-
-    def latest(self) -> None:
-        return None
-
-
-class _Renamed:
-    """A listener for which this is not the training itself."""
-
-    def __init__(self, listener: Listener) -> None:
-        self.listener = listener
-
-    def say(self, sentence: str) -> None:
-        self.listener.say(sentence)
-
-    def progress(
-        self,
-        stage: str,  # noqa: ARG002 — the run's name for it
-        done: int,
-        total: int,
-        unit: str = "images",
-        *,
-        note: str = "",
-    ) -> None:
-        self.listener.progress("measuring", done, total, unit, note=note)
-
-
-def _reckoned(
-    plan: Plan, moments: list[float], peak_mb: float | None, checkpoint_mb: float
-) -> Forecast:
-    """Return the forecast for moments: the start, then the end of every step and of judging."""
-    *taken, judge_s = [after - before for before, after in pairwise(moments)]
-    warm_up = int(len(taken) * WARM_UP)
-    rest = taken[warm_up:]
-    burst = min(_BURST, len(rest))
-    step_s = median(fmean(rest[i : i + burst]) for i in range(len(rest) - burst + 1))
-    start_s = max(sum(taken[:warm_up]) - warm_up * step_s, 0.0)
     epochs = -(-plan.steps // plan.steps_per_epoch)
-    return Forecast(
+    left, step_s = plan.steps - done.steps, found.seconds_per_step
+    steps_s = _steps_s(found, plan, plan.steps, done.steps)
+    if found.seconds_at and left:
+        step_s = steps_s / left
+    judging_s = (epochs - done.epochs) * found.judge_seconds
+    return replace(
+        found,
         epochs=epochs,
         steps=plan.steps,
         images_per_second=plan.batch / step_s if step_s else 0.0,
         seconds_per_step=step_s,
-        start_seconds=start_s,
-        judge_seconds=judge_s,
-        total_seconds=(0.0 if plan.compiled else start_s) + plan.steps * step_s + epochs * judge_s,
-        peak_mb=peak_mb,
-        checkpoint_mb=checkpoint_mb,
-        measured=len(taken),
+        total_seconds=_start_s(found, plan) + steps_s + judging_s,
+        steps_done=done.steps,
+        epochs_done=done.epochs,
     )
+
+
+def epochs_within(found: Forecast, budget_s: float, plan: Plan) -> int:
+    """Return how many whole epochs of a plan fit into a budget of time, of those it has.
+
+    Where the size of the input rises, each size needs an epoch.
+
+    Args:
+        found: of that plan.
+        budget_s: seconds.
+        plan: what was measured.
+
+    Raises:
+        OutOfRange: if not even one does, saying how long one takes.
+    """
+    per_epoch, least = plan.steps_per_epoch, max(len(plan.sizes), 1)
+    for epochs in range(max(plan.steps // per_epoch, least), least - 1, -1):
+        need_s = _start_s(found, plan) + epochs * found.judge_seconds
+        need_s += _steps_s(found, plan, epochs * per_epoch)
+        if need_s <= budget_s:
+            return epochs
+    what = "one epoch" if least == 1 else f"one epoch at each of {least} sizes"
+    if found.before_seconds:
+        what += ", the teacher's work included,"
+    raise OutOfRange(
+        "budget",
+        duration_text(budget_s),
+        f"at least {duration_text(need_s)}: that is what {what} takes here",
+    )
+
+
+def fitting(found: Forecast, plan: Plan, budget: str | None, listener: Listener) -> Forecast:
+    """Say what a run will cost; return the forecast of as many epochs as fit into the budget.
+
+    Raises:
+        OutOfRange: for a budget that is none, or too small for one epoch.
+    """
+    fits = found.epochs
+    if budget is not None:
+        fits = epochs_within(found, parse_duration(budget), plan)
+    listener.say(found.sentence())
+    if fits == found.epochs:
+        return found
+    listener.say(f"{fits} of them fit into the budget of {budget}.")
+    return reckoned(found, replace(plan, steps=fits * plan.steps_per_epoch))
+
+
+def _start_s(found: Forecast, plan: Plan) -> float:
+    """Return what comes on top of steps and judging; a network was compiled while measured."""
+    return found.before_seconds + (0.0 if plan.compiled else found.start_seconds)
+
+
+def _steps_s(found: Forecast, plan: Plan, steps: int, done: int = 0) -> float:
+    """Return the seconds of a run of so many steps, but for those that are done."""
+    if not found.seconds_at:
+        return (steps - done) * found.seconds_per_step
+    per_epoch = plan.steps_per_epoch
+    epochs = -(-steps // per_epoch)
+    seconds = 0.0
+    for epoch in range(done // per_epoch, epochs):
+        count = min((epoch + 1) * per_epoch, steps) - max(epoch * per_epoch, done)
+        seconds += count * found.seconds_at[size_in(epoch, epochs, plan.sizes)]
+    return seconds
 
 
 def _size(mb: float) -> str:

@@ -8,8 +8,10 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from foveal.core.duration import parse_duration
 from foveal.core.errors import OutOfRange
 from foveal.image.preprocess import RGB, Preprocess
+from foveal.train.network.schedule import size_in
 
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "epochs batch": (lambda value: value >= 1, "at least 1"),
@@ -66,6 +68,7 @@ class PretrainSettings:
     crop: float = 1.0  # share of the resized side that is kept when the network is used
     device: str = "auto"  # cpu, cuda, cuda:1
     precision: str = "auto"  # float32, bf16, fp16
+    budget: str | None = None  # wall time for teacher and training, such as 10m; None: any
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -74,6 +77,8 @@ class PretrainSettings:
                 value = getattr(self, name)
                 if value is not None and not fits(value):
                     raise OutOfRange(name, value, expected)
+        if self.budget is not None:
+            parse_duration(self.budget)
         if self.warmup + self.hold >= 1:
             raise OutOfRange("hold", self.hold, f"less than 1 - warmup = {1 - self.warmup:g}")
         if not self.sizes or min(self.sizes) < 16:
@@ -92,9 +97,5 @@ class PretrainSettings:
         return self.canvas_px or round(self.sizes[-1] * 8 / 7)
 
     def size_in(self, epoch: int) -> int:
-        """Return the side of the input in an epoch, from 0.
-
-        >>> [PretrainSettings(epochs=5, sizes=(64, 96)).size_in(epoch) for epoch in range(5)]
-        [64, 64, 64, 96, 96]
-        """
-        return self.sizes[epoch * len(self.sizes) // self.epochs]
+        """Return the side of the input in an epoch, from 0."""
+        return size_in(epoch, self.epochs, self.sizes)

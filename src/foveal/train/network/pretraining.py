@@ -144,6 +144,7 @@ def plan_of(
         seed=settings.seed,
         facts=facts,
         called=course.called,
+        sizes=settings.sizes,
     )
 
 

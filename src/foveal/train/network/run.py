@@ -69,6 +69,7 @@ class Plan:
     save_share: float = 0.05  # of the time, at most, goes into saving at the ends of short epochs
     facts: Mapping[str, Any] = field(default_factory=dict)  # settings and data, as JSON
     called: Callable[[int], str] = "picture {}".format  # a row's name, for people
+    sizes: tuple[int, ...] = ()  # of the input, where it rises: each for as many epochs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

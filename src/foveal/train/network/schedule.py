@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from foveal.core.errors import OutOfRange
 
@@ -49,3 +50,12 @@ def warmup_cosine(
     falling = warmup + hold
     done = min(max(step - falling, 0) / (total - falling), 1.0)
     return floor + (1 - floor) * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+def size_in(epoch: int, epochs: int, sizes: Sequence[int]) -> int:
+    """Return the side of the input in an epoch, from 0: each size for as many epochs.
+
+    >>> [size_in(epoch, 5, (64, 96)) for epoch in range(5)]
+    [64, 64, 64, 96, 96]
+    """
+    return sizes[epoch * len(sizes) // epochs]

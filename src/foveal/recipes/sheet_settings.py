@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from foveal.core.errors import OutOfRange
 from foveal.image.preprocess import Shape
+from foveal.train.network.settings import TrainSettings
 
 LARGEST = 1024  # pixels a side
 MEGAPIXELS = 100  # at most: what viewers still open
@@ -20,7 +21,7 @@ class SheetSettings:
         UnknownName: for a policy with a typo.
     """
 
-    policy: str = "standard"  # a name in the table of policies
+    policy: str = TrainSettings().policy  # a name in the table of policies: what `fit` would use
     pictures: int = 6  # rows, spread over the classes
     variants: int = 8  # columns: epochs
     size_px: int = 160  # side of the square the network would see

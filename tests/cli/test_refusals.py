@@ -37,6 +37,7 @@ FIT = ("fit", "x", "-o", "m")
             "--model-arg 'pad_type=x' cannot work. "
             "Expected each argument once: pad_type was given before.",
         ),
+        (["pretrain", "x", "-o", "m", "--seed", str(2**64)], f"--seed {2**64} cannot work."),
         ([*FIT, "--json=3"], "--json '3' cannot work. Expected no value."),
         ([*FIT, "--epochs"], "--epochs needs a value. Passes over the training pictures."),
         ([*FIT, "--mean"], "--mean needs a value. Mean that the weights expect, on 0–1."),

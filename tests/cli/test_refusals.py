@@ -44,6 +44,10 @@ FIT = ("fit", "x", "-o", "m")
         (["fit", "x", "--reader", "-o", "m"], "--reader needs a value. How to read it,"),
         ([*FIT, "--sede", "1"], "`foveal fit` has no option --sede. Did you mean --seed?"),
         ([*FIT, "--batch-size", "1"], "`foveal fit` has no option --batch-size. Did you mean --ba"),
+        (
+            [*FIT, "--learning-rate", "1"],
+            "`foveal fit` has no option --learning-rate. Did you mean --rate?",
+        ),
         ([*FIT, "-z"], "`foveal fit` has no option -z. `foveal fit --help` lists them."),
         (["--sede"], "`foveal` has no option --sede. `foveal --help` lists them."),
         (["fit", "x"], "`foveal fit` needs --out. Folder to write the model to."),

@@ -92,10 +92,13 @@ def foveal_says(*words: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["fti"], "No such command 'fti'"),
-        (["fit", "photos"], "Missing option '--out'"),
+        (["fti"], "No verb of foveal is called 'fti'. Did you mean 'fit'?"),
+        (["fit", "photos"], "`foveal fit` needs --out. Folder to write the model to."),
         (["fit", "nowhere", "-o", "m"], "There is no dataset at nowhere."),
-        (["fit", ".", "-o", "m", "--sede", "1"], "No such option: --sede"),
+        (
+            ["fit", ".", "-o", "m", "--sede", "1"],
+            "`foveal fit` has no option --sede. Did you mean --seed?",
+        ),
         (["fit", ".", "-o", "m", "--test-share", "2"], "--test-share 2.0 cannot work."),
         (["fit", ".", "-o", "m", "--size", "3"], "--size 3 cannot work."),
         (["test", "nowhere", "photos"], "There is no model at nowhere."),
@@ -103,10 +106,11 @@ def foveal_says(*words: str) -> tuple[int, str]:
         (["augment", ".", "-o", "s.png", "--policy", "flop"], "Did you mean 'flip'?"),
         (["lr", "nowhere", "--steps", "9"], "--steps 9 cannot work. Expected at least 10."),
         (["lr", "nowhere", "-o", "lr.png"], "Expected a file name that ends in .svg."),
-        (["predict", "nowhere", "x.jpg", "--top", "0"], "--top = 0 cannot work."),
+        (["predict", "nowhere", "x.jpg", "--top", "0"], "--top 0 cannot work."),
     ],
 )
 def test_a_mistake_costs_one_sentence_and_exit_code_two(words: list[str], sentence: str) -> None:
     code, said = foveal_says(*words)
     assert code == 2
     assert sentence in said
+    assert said.count("\n") == 1

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from foveal.train.network.pictures.augment import POLICIES
+from foveal.train.network.settings import TrainSettings
 
 SMALL = ["--pictures", "3", "--variants", "2", "--size", "32"]
 
@@ -31,7 +32,7 @@ def test_json_is_one_object(cli: Callable, photos: Path, tmp_path: Path) -> None
     out = tmp_path / "sheet.png"
     values = json.loads(cli("augment", photos, "-o", out, *SMALL, "--json", "--seed", 4).out)
     assert values["sheet"] == str(out)
-    assert values["policy"]["name"] == "standard"
+    assert values["policy"]["name"] == TrainSettings().policy  # what `fit` would use
     assert values["policy"]["mirrors"] is True
     assert [picture["label"] for picture in values["pictures"]] == ["dots", "grid", "waves"]
     assert (values["variants"], values["size_px"], values["seed"]) == (2, 32, 4)

@@ -147,6 +147,12 @@ def test_a_seed_below_zero(fit: Callable, photos: Path) -> None:
     assert fit(2, photos, "--seed", "-1").startswith("--seed -1 cannot work.")
 
 
+def test_a_seed_of_more_than_64_bits(fit: Callable, photos: Path) -> None:
+    assert fit(2, photos, "--seed", 2**64) == (
+        f"--seed {2**64} cannot work. Expected 0 or a positive whole number of at most 64 bits."
+    )
+
+
 def test_a_block_that_the_backbone_does_not_have(fit: Callable, photos: Path) -> None:
     assert "No block is called 'stage9/mean'" in fit(2, photos, "--features", "stage9/mean")
 

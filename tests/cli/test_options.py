@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypedDict, Unpack
 
+import pytest
 import typer
 from typer.testing import CliRunner
 
 from foveal.cli import options as o
 from foveal.cli.console import in_flags
+from foveal.core.errors import OutOfRange
 
 
 class Size(TypedDict, total=False):
@@ -29,7 +31,7 @@ def verb(name: str, *, quiet: o.Quiet = False, **options: Unpack[Whole]) -> None
 
 def run(*words: str) -> str:
     app = typer.Typer()
-    app.command()(o.spread(verb))
+    app.command()(o.spread()(verb))
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     return done.output
@@ -41,14 +43,19 @@ def test_a_verb_gets_the_options_of_its_groups_by_the_names_of_settings() -> Non
 
 
 def test_options_stand_before_the_flags_that_every_verb_has() -> None:
-    names = [*inspect.signature(o.spread(verb)).parameters]
+    names = [*inspect.signature(o.spread()(verb)).parameters]
     assert names == ["name", "size_px", "loud", "quiet"]
     said = run("--help")
     assert said.index("--size") < said.index("--loud") < said.index("--quiet")
 
 
+def test_an_argument_of_the_network_is_said_once() -> None:
+    with pytest.raises(OutOfRange, match="each argument once: pad_type was given before"):
+        o.given(model_args=["pad_type=same", "bn_eps=1e-3", "pad_type=x"])
+
+
 def test_what_is_said_of_a_setting_names_its_flag() -> None:
-    o.spread(verb)
+    o.spread()(verb)
     assert in_flags("size_px = 3 cannot work.") == "--size 3 cannot work."
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -22,30 +22,32 @@ from foveal.cli.lr import lr
 from foveal.cli.predict import predict
 from foveal.cli.pretrain import pretrain
 from foveal.cli.ranks import speaks
+from foveal.cli.refusals import ParserError
 from foveal.cli.test import judge
+from foveal.cli.verb import Verb, Verbs
 from foveal.core.errors import FovealError
 
 _ENDS = (("interrupted", 130), ("terminated", 143))  # 128 and the number of the signal
-# What the parser raises, be it click's or the copy of click that newer typers bring along.
-USAGE: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 app = typer.Typer(
+    cls=Verbs,
+    context_settings={"max_content_width": 120},
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-app.command("fit")(fit)
-app.command("test")(judge)
-app.command("predict")(predict)
-app.command("import")(bring)
-app.command("augment")(augment)
-app.command("lr")(lr)
-app.command("pretrain")(pretrain)
-app.command("demo")(demo)
-app.command("doctor")(doctor)
-app.command("cache")(cache)
+app.command("fit", cls=Verb)(fit)
+app.command("test", cls=Verb)(judge)
+app.command("predict", cls=Verb)(predict)
+app.command("import", cls=Verb)(bring)
+app.command("augment", cls=Verb)(augment)
+app.command("lr", cls=Verb)(lr)
+app.command("pretrain", cls=Verb)(pretrain)
+app.command("demo", cls=Verb)(demo)
+app.command("doctor", cls=Verb)(doctor)
+app.command("cache", cls=Verb)(cache)
 
 
 def _version(asked: bool) -> None:
@@ -90,7 +92,7 @@ def run() -> None:
     except OSError as error:  # forbidden, read-only, too long a name: the system's own words
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"foveal: {where}{error.strerror or error}.", 1)
-    except USAGE as error:
+    except ParserError as error:
         if speaks(error.format_message()):
             error.show(sys.stderr)
         raise SystemExit(error.exit_code) from None

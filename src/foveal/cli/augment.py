@@ -17,19 +17,26 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="Picture to write: a .png
 class Sheet(TypedDict, total=False):
     """What is on the sheet."""
 
-    policy: Annotated[str | None, o.option("One of the above (standard).", "--policy")]
-    pictures: Annotated[int | None, o.option("How many, one a row (6).", "--pictures")]
-    variants: Annotated[int | None, o.option("Of each picture (8).", "--variants")]
-    size_px: Annotated[int | None, o.option("Of a picture, in pixels (160).", "--size")]
+    policy: Annotated[str | None, o.option("One of the above, as for `fit`.", "--policy")]
+    pictures: Annotated[int | None, o.option("How many, one a row.", "--pictures")]
+    variants: Annotated[int | None, o.option("Of each picture.", "--variants")]
+    size_px: Annotated[int | None, o.option("Of a picture, in pixels.", "--size")]
     shape: o.Shape
-    seed: Annotated[int | None, o.option("Of all that is drawn (0).", "--seed")]
+    seed: Annotated[int | None, o.option("Of all that is drawn.", "--seed")]
 
 
 class Everything(Sheet, o.Files, total=False):
     """Everything that decides a sheet."""
 
 
-@o.spread
+def records() -> tuple[type, ...]:
+    """Return the settings that the options are of; those of reading have no defaults."""
+    from foveal.recipes.sheet_settings import SheetSettings
+
+    return (SheetSettings,)
+
+
+@o.spread(records)
 def augment(
     data: Data,
     out: Out,
@@ -57,7 +64,8 @@ def augment(
     """  # noqa: D301 — click wants the character, not a backslash
     from foveal.core.settings import from_mapping
     from foveal.data.reading import ReadSettings
-    from foveal.recipes.sheet import SheetSettings, write_sheet
+    from foveal.recipes.sheet import write_sheet
+    from foveal.recipes.sheet_settings import SheetSettings
 
     where = "the options"
     settings = from_mapping(SheetSettings, o.given(**o.of(Sheet, options)), where=where)

@@ -19,7 +19,7 @@ Classes = Annotated[
 ]
 
 
-@o.spread
+@o.spread()
 def bring(
     name: Name,
     out: o.Out,

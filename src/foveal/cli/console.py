@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _OPTIONS = " (in the options)"  # as settings say where a value came from
-_REFUSED = re.compile(r"^(foveal: |)([a-z]+) = (?=.* cannot work\.)", re.DOTALL)
+_REFUSED = re.compile(r"^(foveal: |)(?:--)?([a-z][a-z-]*) = (?=.* cannot work\.)", re.DOTALL)
 
 
 class Console:

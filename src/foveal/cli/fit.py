@@ -24,8 +24,25 @@ Settings = Annotated[
 ]
 
 
-class Heading(TypedDict, total=False):
-    """What is held out, and what a head learns of the rest."""
+class Main(o.Network, total=False):
+    """What most people decide, if anything."""
+
+    strategy: Annotated[
+        str | None,
+        o.option(
+            "probe: a head reads the frozen network; finetune, scratch, auto: it is trained too.",
+            "--strategy",
+        ),
+    ]
+    test_share: Annotated[
+        float | None, o.option("Share held out for `foveal test`; 0: none.", "--test-share")
+    ]
+    seed: Annotated[int | None, o.option("Of every random choice.", "--seed")]
+
+
+@o.headed
+class Head(TypedDict, total=False):
+    """What the head on a frozen network reads, and how it is chosen."""
 
     features: Annotated[
         str | None,
@@ -37,28 +54,33 @@ class Heading(TypedDict, total=False):
     class_weights: t.ClassWeights
     folds: Annotated[
         int | None,
-        o.option("Folds of the cross-validation (5; 3 from 1,000 pictures on).", "--folds"),
-    ]
-    test_share: Annotated[
-        float | None, o.option("Share held out for `foveal test` (0.2); 0: none.", "--test-share")
-    ]
-    seed: Annotated[int | None, o.option("Of every random choice (0).", "--seed")]
-    strategy: Annotated[
-        str | None,
-        o.option("probe (the network stays frozen), finetune, scratch, or auto.", "--strategy"),
+        o.option(
+            "Folds of the cross-validation.",
+            "--folds",
+            otherwise="5; 3 from 1,000 pictures on",
+        ),
     ]
 
 
-class Fitting(o.Network, o.Weights, Heading, t.Training, o.Reading, total=False):
+class Fitting(Main, o.Reading, o.Weights, Head, t.Training, total=False):
     """Everything that decides a fit."""
 
 
-@o.spread
+def records() -> tuple[type, ...]:
+    """Return the settings that the options are of; those of reading have no defaults."""
+    from foveal.recipes.orders import PrepareSettings
+    from foveal.train.head.settings import ProbeSettings
+    from foveal.train.network.settings import TrainSettings
+
+    return PrepareSettings, ProbeSettings, TrainSettings
+
+
+@o.spread(records)
 def fit(  # noqa: PLR0913 — one parameter per option
     out: o.Out,
     data: Data = None,
-    settings: Settings = None,
     *,
+    settings: Settings = None,
     resume: t.Resume = False,
     dry_run: t.DryRun = False,
     overwrite: o.Overwrite = False,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypedDict, Unpack
+from typing import Annotated, Unpack
 
 import typer
 
 from foveal.cli import options as o
 from foveal.cli import training_options as t
 from foveal.cli.console import console, result
+from foveal.cli.fit import records
 
 Data = Annotated[
     Path | None, typer.Argument(help="Labelled photographs, read as `fit` reads them.")
@@ -21,34 +22,36 @@ Out = Annotated[
 Settings = Annotated[
     Path | None, o.option("For the run of this run.json; further options win.", "--settings")
 ]
-Steps = Annotated[int | None, o.option("Of the test (100).", "--steps")]
+Steps = Annotated[int | None, o.option("Of the test.", "--steps", otherwise="100")]
 
 
-class Pictures(TypedDict, total=False):
-    """What is learnt from, and by what."""
+class Main(o.Network, total=False):
+    """What most people decide, if anything."""
 
-    class_weights: t.ClassWeights
-    test_share: Annotated[
-        float | None, o.option("Share held out, as for `fit` (0.2).", "--test-share")
-    ]
-    seed: Annotated[int | None, o.option("Of every random choice (0).", "--seed")]
     strategy: Annotated[
         str | None,
-        o.option("finetune, or scratch for a network that knows nothing yet.", "--strategy"),
+        o.option(
+            "finetune, or scratch for a network that knows nothing yet.",
+            "--strategy",
+            otherwise="finetune",
+        ),
     ]
+    class_weights: t.ClassWeights
+    test_share: Annotated[float | None, o.option("Share held out, as for `fit`.", "--test-share")]
+    seed: Annotated[int | None, o.option("Of every random choice.", "--seed")]
 
 
-class Trying(o.Network, o.Weights, Pictures, t.Learning, o.Reading, total=False):
+class Trying(Main, o.Reading, o.Weights, t.Learning, total=False):
     """Everything that decides how a loss falls."""
 
 
-@o.spread
+@o.spread(records)
 def lr(
     data: Data = None,
     out: Out = None,
-    settings: Settings = None,
     steps: Steps = None,
     *,
+    settings: Settings = None,
     overwrite: o.Overwrite = False,
     as_json: o.AsJson = False,
     quiet: o.Quiet = False,

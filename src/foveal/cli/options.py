@@ -1,29 +1,50 @@
 """Options that several verbs share, in groups, and how their values become settings records.
 
 A group is a ``TypedDict`` whose keys are the names of settings. A verb takes groups whole, as
-``**options: Unpack[Group]``, and ``spread`` shows the parser what is in them, one by one.
+``**options: Unpack[Group]``, and ``spread`` shows the parser what is in them, one by one. In help
+the options of a ``headed`` group stand together under its docstring; those of others come first.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, TypedDict, get_args, get_type_hints
+from typing import Annotated, Any, TypedDict, TypeVar, get_args, get_type_hints
 
 import typer
 
 from foveal.core.errors import OutOfRange
 
+G = TypeVar("G")
 Triple = tuple[float, float, float]
+Verb = Callable[..., None]
 FLAGS: dict[str, str] = {}  # setting -> flag, where they differ; of all verbs that are declared
 
 
-def option(help_text: str, *names: str) -> Any:  # noqa: ANN401 — typer's own marker
-    """Mark a parameter, inside its ``Annotated``, as given by these names."""
-    return typer.Option(*names, help=help_text, show_default=False)
+_HEADED: list[type] = []  # groups with a heading of their own, in the order of their declaration
+
+
+def option(help_text: str, *names: str, otherwise: str = "", metavar: str | None = None) -> Any:  # noqa: ANN401 — typer's own marker
+    """Mark a parameter, inside its ``Annotated``, as given by these names.
+
+    Args:
+        help_text: what is said of it. Its default is not: help takes that from the record.
+        names: with their dashes.
+        otherwise: what holds where it is not given, if the record leaves that open.
+        metavar: its value in help, where that is not just of a type.
+    """
+    default = otherwise or False
+    return typer.Option(*names, help=help_text, show_default=default, metavar=metavar)
+
+
+def headed(group: type[G]) -> type[G]:
+    """Let the options that ``group`` declares stand under its docstring in help."""
+    _HEADED.append(group)
+    return group
 
 
 # What every verb has
@@ -33,8 +54,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on s
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No words or progress on stderr.")]
 
 
+@headed
 class Files(TypedDict, total=False):
-    """How a dataset's files and classes are found."""
+    """How the photographs and their classes are found (else guessed)."""
 
     path_column: Annotated[
         str | None, option("Column of a table that names the files.", "--path-column")
@@ -47,8 +69,9 @@ class Files(TypedDict, total=False):
     reader: Annotated[str | None, option("How to read it, where guessing fails.", "--reader")]
 
 
-class Reading(Files, total=False):
-    """How a dataset is read, in which groups, and what may be wrong with it."""
+@headed
+class Groups(TypedDict, total=False):
+    """Which photographs belong together, and are never parted."""
 
     group_column: Annotated[str | None, option("Column that names the groups.", "--group-column")]
     group_pattern: Annotated[
@@ -63,28 +86,50 @@ class Reading(Files, total=False):
     ]
     group_scope: Annotated[
         str | None,
-        option("Whether group names restart: in each 'class', or 'all'.", "--group-scope"),
+        option(
+            "Whether group names restart: in each 'class', or 'all'.",
+            "--group-scope",
+            otherwise="class for a pattern, all for a level",
+        ),
     ]
+
+
+@headed
+class Faults(TypedDict, total=False):
+    """What may be wrong with the photographs."""
+
     max_broken: Annotated[
-        float | None, option("Share of unreadable files to put up with (0.05).", "--max-broken")
+        float | None, option("Share of unreadable files to put up with.", "--max-broken")
     ]
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unreadable file.")]
 
 
+class Reading(Files, Groups, Faults, total=False):
+    """How a dataset is read, in which groups, and what may be wrong with it."""
+
+
 ModelArgs = Annotated[
     list[str] | None,
-    option("An argument of timm's for the network: pad_type=same. May be repeated.", "--model-arg"),
+    option(
+        "An argument of timm's for the network: pad_type=same. May be repeated.",
+        "--model-arg",
+        metavar="<KEY=VALUE>",
+    ),
 ]
-Mean = Annotated[Triple | None, option("Mean of R G B that the weights expect, on 0–1.", "--mean")]
-Std = Annotated[Triple | None, option("Deviation of R G B they expect, on 0–1.", "--std")]
+COLOURS = "<R> <G> <B>"  # three values in help
+Mean = Annotated[
+    Triple | None, option("Mean that the weights expect, on 0–1.", "--mean", metavar=COLOURS)
+]
+Std = Annotated[Triple | None, option("Deviation they expect, on 0–1.", "--std", metavar=COLOURS)]
 Crop = Annotated[float | None, option("Share of the resized side that is kept.", "--crop")]
 Shape = Annotated[
     str | None, option("What happens to other aspects: crop, squash or pad.", "--shape")
 ]
 
 
+@headed
 class Weights(TypedDict, total=False):
-    """What a network's weights are, and what they want to see."""
+    """The network's weights, and how they see a photograph (else as their record says)."""
 
     weights: Annotated[
         Path | None, option("Weights of the network: a .safetensors file.", "--weights")
@@ -105,39 +150,70 @@ class Network(TypedDict, total=False):
 
     backbone: Annotated[
         str | None,
-        option("A timm name, foveal-s, classical, a folder or an .onnx file.", "--backbone"),
+        option(
+            "A timm name, foveal-s, classical, a folder or an .onnx file.",
+            "--backbone",
+            otherwise="mobilenetv2_100 where its weights can be had, else foveal-s",
+        ),
     ]
 
 
-def spread(verb: Callable[..., None]) -> Callable[..., None]:
-    """Let the parser see what ``**options: Unpack[Group]`` of ``verb`` stands for, one by one.
+def spread(records: Callable[[], Iterable[type]] = tuple) -> Callable[[Verb], Verb]:
+    """Let the parser see what ``**options: Unpack[Group]`` of a verb stands for, one by one.
 
-    They stand before the parameters that ``verb`` takes by keyword only.
+    They stand before the parameters that the verb takes by keyword only.
+
+    Args:
+        records: returns the settings records that the options go to: help tells their defaults.
     """
-    hints = get_type_hints(verb, include_extras=True)
-    *own, rest = inspect.signature(verb).parameters.values()
-    (group,) = get_args(hints[rest.name])
-    more = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=False if get_args(hint)[0] is bool else None,
-            annotation=hint,
-        )
-        for name, hint in get_type_hints(group, include_extras=True).items()
-    ]
-    own = [one.replace(annotation=hints[one.name]) for one in own]
-    first = [one for one in own if one.kind is not inspect.Parameter.KEYWORD_ONLY]
 
-    @wraps(verb)
-    def called(**values: object) -> None:
-        verb(**values)
+    def spread_out(verb: Verb) -> Verb:
+        hints = get_type_hints(verb, include_extras=True)
+        *own, rest = inspect.signature(verb).parameters.values()
+        (group,) = get_args(hints[rest.name])
+        more = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=False if get_args(hint)[0] is bool else None,
+                annotation=_under(_heading(group, name), hint),
+            )
+            for name, hint in get_type_hints(group, include_extras=True).items()
+        ]
+        own = [one.replace(annotation=hints[one.name]) for one in own]
+        first = [one for one in own if one.kind is not inspect.Parameter.KEYWORD_ONLY]
 
-    parameters = [*first, *more, *own[len(first) :]]
-    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # its hook
-    called.__annotations__ = {one.name: one.annotation for one in parameters}
-    FLAGS.update(flags(group))
-    return called
+        @wraps(verb)
+        def called(**values: object) -> None:
+            verb(**values)
+
+        parameters = [*first, *more, *own[len(first) :]]
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # its hook
+        called.__annotations__ = {one.name: one.annotation for one in parameters}
+        called.records = records  # type: ignore[attr-defined]  # for the verb's help
+        FLAGS.update(flags(group))
+        return called
+
+    return spread_out
+
+
+def _heading(group: type, name: str) -> str | None:
+    """Return the heading of an option: that of the headed group that declares it.
+
+    A ``TypedDict`` forgets its bases, but has the very annotations of theirs.
+    """
+    own = group.__annotations__[name]
+    declared = (one for one in _HEADED if one.__annotations__.get(name) is own)
+    source = next(declared, None)
+    return None if source is None else str(source.__doc__).rstrip(".")
+
+
+def _under(heading: str | None, hint: Any) -> Any:  # noqa: ANN401 — an ``Annotated``
+    """Return the type of an option with what the parser is told of it: where it stands in help."""
+    kind, told = get_args(hint)
+    told = copy(told)
+    told.rich_help_panel = heading
+    return Annotated[kind, told]
 
 
 def flags(group: type) -> dict[str, str]:
@@ -184,13 +260,15 @@ def model_arguments(pairs: Sequence[str]) -> Mapping[str, Any]:
     {'pad_type': 'same', 'bn_eps': 0.001}
 
     Raises:
-        OutOfRange: for one without an equals sign.
+        OutOfRange: for one without an equals sign, or one that was given before.
     """
     arguments: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not key or not equals:
             raise OutOfRange("model_args", pair, "KEY=VALUE, such as pad_type=same")
+        if key in arguments:
+            raise OutOfRange("model_args", pair, f"each argument once: {key} was given before")
         try:
             arguments[key] = json.loads(value)
         except ValueError:

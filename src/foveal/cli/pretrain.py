@@ -19,64 +19,104 @@ Data = Annotated[
     list[Path] | None, typer.Argument(help="Tar shards, folders of them, or what `fit` reads.")
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write the backbone to.")]
-Val = Annotated[list[Path] | None, o.option("What judges: shards likewise.", "--val")]
-Sizes = Annotated[str | None, o.option("Of the input, rising, in pixels (80,96,128).", "--sizes")]
+Val = Annotated[
+    list[Path] | None, o.option("What judges: shards likewise.", "--val", metavar="<path>")
+]
+Sizes = Annotated[str | None, o.option("Of the input, rising, in pixels.", "--sizes")]
 NoMirror = Annotated[bool, typer.Option("--no-mirror", help="Never swap left and right.")]
 
 
-class Pretraining(TypedDict, total=False):
-    """How the network learns."""
+class Start(TypedDict, total=False):
+    """Which network, and from where."""
 
-    arch: Annotated[str | None, o.option("A name of timm's (resnet18).", "--arch")]
+    arch: Annotated[str | None, o.option("A name of timm's.", "--arch")]
     model_args: o.ModelArgs
-    epochs: Annotated[int | None, o.option("Passes over the pictures (11).", "--epochs")]
+    init: Annotated[
+        Path | None, o.option("Weights to begin with.", "--init", otherwise="chance draws them")
+    ]
+    epochs: Annotated[int | None, o.option("Passes over the pictures.", "--epochs")]
     budget: Annotated[
-        str | None, o.option("Wall time for teacher and training: 90s, 10m, 2h.", "--budget")
+        str | None,
+        o.option("Wall time for teacher and training: 90s, 10m, 2h.", "--budget", otherwise="any"),
     ]
+    seed: Annotated[int | None, o.option("Of all that is drawn.", "--seed")]
+
+
+@o.headed
+class Lessons(TypedDict, total=False):
+    """What the network learns from."""
+
+    batch: Annotated[int | None, o.option("Pictures an update.", "--batch")]
     canvas_px: Annotated[
-        int | None, o.option("Side that pictures are held at (8/7 of the last size).", "--canvas")
-    ]
-    batch: Annotated[int | None, o.option("Pictures an update (128).", "--batch")]
-    rate: Annotated[float | None, o.option("Peak learning rate (0.15).", "--rate")]
-    optimizer: Annotated[str | None, o.option("sgd or adamw (sgd).", "--optimizer")]
-    weight_decay: Annotated[
-        float | None, o.option("Of weights, not of biases (0.0002).", "--weight-decay")
-    ]
-    smoothing: Annotated[float | None, o.option("Of labels (0.1).", "--smoothing")]
-    average: Annotated[
-        float | None, o.option("Decay of the average of weights (0.998).", "--average")
-    ]
-    warmup: Annotated[
-        float | None, o.option("Share of the run in which the rate rises (0.05).", "--warmup")
-    ]
-    hold: Annotated[
-        float | None, o.option("Share of the run at the peak rate, after that (0).", "--hold")
+        int | None,
+        o.option(
+            "Side that pictures are held at.", "--canvas", otherwise="8/7 of the last of --sizes"
+        ),
     ]
     least_area: Annotated[
-        float | None, o.option("Least share of a picture that is shown (0.5).", "--least-area")
+        float | None, o.option("Least share of a picture that is shown.", "--least-area")
     ]
+    smoothing: Annotated[float | None, o.option("Of labels.", "--smoothing")]
     val_share: Annotated[
-        float | None, o.option("Held out where there is no val part (0.05).", "--val-share")
+        float | None, o.option("Held out where there is no val part.", "--val-share")
     ]
-    init: Annotated[Path | None, o.option("Weights to begin with.", "--init")]
-    teacher_weight: Annotated[
-        float | None, o.option("Of the teacher's word beside the labels (3).", "--teacher-weight")
+
+
+@o.headed
+class Rates(TypedDict, total=False):
+    """How fast it learns."""
+
+    rate: Annotated[float | None, o.option("Peak learning rate.", "--rate")]
+    optimizer: Annotated[str | None, o.option("sgd or adamw.", "--optimizer")]
+    weight_decay: Annotated[float | None, o.option("Of weights, not of biases.", "--weight-decay")]
+    average: Annotated[float | None, o.option("Decay of the average of weights.", "--average")]
+    warmup: Annotated[
+        float | None, o.option("Share of the run in which the rate rises.", "--warmup")
     ]
+    hold: Annotated[
+        float | None, o.option("Share of the run at the peak rate, after that.", "--hold")
+    ]
+
+
+@o.headed
+class Machine(TypedDict, total=False):
+    """On which machine, in which numbers."""
+
+    device: Annotated[str | None, o.option("auto, cpu, cuda or cuda:N.", "--device")]
+    precision: Annotated[str | None, o.option("auto, float32, bf16 or fp16.", "--precision")]
+
+
+@o.headed
+class Use(TypedDict, total=False):
+    """How the network will see a photograph when it is used."""
+
     mean: o.Mean
     std: o.Std
     crop: o.Crop
-    device: Annotated[str | None, o.option("cpu, cuda, cuda:1 (auto).", "--device")]
-    precision: Annotated[str | None, o.option("float32, bf16 or fp16 (auto).", "--precision")]
-    seed: Annotated[int | None, o.option("Of all that is drawn (0).", "--seed")]
 
 
+@o.headed  # the heading of ``Teacher``: they stand together, but are of different records
+class Weight(TypedDict, total=False):
+    """Whom the network learns from beside the labels."""
+
+    teacher_weight: Annotated[
+        float | None, o.option("Of the teacher's word beside the labels.", "--teacher-weight")
+    ]
+
+
+class Pretraining(Start, Lessons, Rates, Machine, Use, Weight, total=False):
+    """How the network learns."""
+
+
+@o.headed
 class Teacher(TypedDict, total=False):
     """Whom the network learns from beside the labels."""
 
     teacher_backbone: Annotated[str | None, o.option("A backbone to learn from.", "--teacher")]
     teacher_weights: Annotated[Path | None, o.option("Its .safetensors file.", "--teacher-weights")]
     teacher_model_args: Annotated[
-        list[str] | None, o.option("An argument of timm's for it.", "--teacher-arg")
+        list[str] | None,
+        o.option("An argument of timm's for it.", "--teacher-arg", metavar="<KEY=VALUE>"),
     ]
     teacher_size_px: Annotated[
         int | None, o.option("Of what it sees, in pixels.", "--teacher-size")
@@ -84,15 +124,26 @@ class Teacher(TypedDict, total=False):
     teacher_crop: Annotated[
         float | None, o.option("Share of the resized side it sees.", "--teacher-crop")
     ]
-    teacher_mean: Annotated[o.Triple | None, o.option("Mean it expects.", "--teacher-mean")]
-    teacher_std: Annotated[o.Triple | None, o.option("Deviation.", "--teacher-std")]
+    teacher_mean: Annotated[
+        o.Triple | None, o.option("Mean it expects.", "--teacher-mean", metavar=o.COLOURS)
+    ]
+    teacher_std: Annotated[
+        o.Triple | None, o.option("Deviation.", "--teacher-std", metavar=o.COLOURS)
+    ]
 
 
 class Everything(Pretraining, Teacher, o.Files, total=False):
     """Everything that decides a pretraining."""
 
 
-@o.spread
+def records() -> tuple[type, ...]:
+    """Return the settings that the options are of."""
+    from foveal.train.network.pretrain_settings import PretrainSettings
+
+    return (PretrainSettings,)
+
+
+@o.spread(records)
 def pretrain(  # noqa: PLR0913 — one parameter per option
     out: Out,
     data: Data = None,

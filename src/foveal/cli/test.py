@@ -14,17 +14,29 @@ ModelFolder = Annotated[Path, typer.Argument(help="A model that `foveal fit` wro
 Data = Annotated[Path, typer.Argument(help="Labelled photographs, read as `fit` reads them.")]
 ReportFolder = Annotated[
     Path | None,
-    o.option("Folder for report.html and test.json (beside the model: MODEL.run).", "--out", "-o"),
+    o.option(
+        "Folder for report.html and test.json.",
+        "--out",
+        "-o",
+        otherwise="beside the model: MODEL.run",
+    ),
 ]
 
 
 class Judging(o.Reading, total=False):
     """Everything that decides a test."""
 
-    seed: Annotated[int | None, o.option("Of the bootstrap (0).", "--seed")]
+    seed: Annotated[int | None, o.option("Of the bootstrap.", "--seed")]
 
 
-@o.spread
+def records() -> tuple[type, ...]:
+    """Return the settings that the options are of; those of reading have no defaults."""
+    from foveal.recipes.orders import JudgeSettings
+
+    return (JudgeSettings,)
+
+
+@o.spread(records)
 def judge(
     model: ModelFolder,
     data: Data,

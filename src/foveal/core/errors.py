@@ -1,6 +1,7 @@
 """Every error Foveal raises on purpose: one sentence that says what, where and what to do.
 
 FovealError            exit 1, status 400
+├── BadUsage           exit 2   words of a command line that mean nothing there
 ├── OutOfRange         exit 2   a setting that cannot work
 ├── UnknownName        exit 2   a name that its table does not hold
 ├── NotThere           exit 2   a path, column or part that does not exist
@@ -33,6 +34,12 @@ class FovealError(Exception):
     def __init__(self, what: str, *, hint: str = "") -> None:
         super().__init__(f"{what} {hint}".rstrip())
         self.what, self.hint = what, hint
+
+
+class BadUsage(FovealError):
+    """Words of a command line that mean nothing there, or of which one is missing."""
+
+    exit_code = 2
 
 
 class OutOfRange(FovealError):

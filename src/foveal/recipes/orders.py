@@ -13,6 +13,7 @@ from foveal.core.settings import from_mapping
 from foveal.train.head.settings import ProbeSettings
 from foveal.train.network.settings import TrainSettings
 
+SEEDS = 2**64  # how many there are: what torch's generators take
 AUTO = "auto"  # the backbone that is named where nobody named one
 AUTO_BUDGET = "10m"  # of wall time for the training of the strategy "auto", where none was named
 
@@ -47,8 +48,8 @@ class JudgeSettings:
 
 
 def _check(seed: int, max_broken: float) -> None:
-    if seed < 0:
-        raise OutOfRange("seed", seed, "0 or a positive whole number")
+    if not 0 <= seed < SEEDS:
+        raise OutOfRange("seed", seed, "0 or a positive whole number of at most 64 bits")
     if not 0 <= max_broken <= 1:
         raise OutOfRange("max_broken", max_broken, "a share in [0, 1]")
 

@@ -14,51 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from foveal.core.errors import BadData, BrokenImage, MissingExtra, OutOfRange
+from foveal.core.errors import BadData, BrokenImage, MissingExtra
 from foveal.core.files import check_file, write_file
 from foveal.core.listener import SILENT, Listener
 from foveal.data.manifest import Manifest
 from foveal.data.readers import read
 from foveal.data.reading import ReadSettings
 from foveal.image.pixels import pixels_of_file
-from foveal.image.preprocess import Preprocess, Shape
+from foveal.image.preprocess import Preprocess
 from foveal.recipes.contact import Row, contact_sheet
+from foveal.recipes.sheet_settings import SheetSettings
 from foveal.train.network.pictures.augment import POLICIES
 
-LARGEST = 1024  # pixels a side
-MEGAPIXELS = 100  # at most: what viewers still open
 UNREADABLE = 20  # files after which the others are taken to be no better
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SheetSettings:
-    """What a sheet shows.
-
-    Raises:
-        OutOfRange: for a value that cannot work.
-        UnknownName: for a policy with a typo.
-    """
-
-    policy: str = "standard"  # a name in the table of policies
-    pictures: int = 6  # rows, spread over the classes
-    variants: int = 8  # columns: epochs
-    size_px: int = 160  # side of the square the network would see
-    shape: Shape = "crop"  # what happens to other aspects
-    seed: int = 0  # of the choice of pictures, and of the run that is looked at
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot work."""
-        POLICIES.pick(self.policy)
-        for name in ("pictures", "variants"):
-            if getattr(self, name) < 1:
-                raise OutOfRange(name, getattr(self, name), "at least 1")
-        if self.seed < 0:
-            raise OutOfRange("seed", self.seed, "0 or more")
-        if not 16 <= self.size_px <= LARGEST:
-            raise OutOfRange("size_px", self.size_px, f"16 to {LARGEST:,} pixels")
-        if self.pictures * self.variants * self.size_px**2 > MEGAPIXELS * 10**6:
-            wanted = f"{self.pictures} × {self.variants} pictures of {self.size_px} pixels"
-            raise OutOfRange("sheet", wanted, f"at most {MEGAPIXELS} megapixels")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

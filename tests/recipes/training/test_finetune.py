@@ -280,6 +280,34 @@ def test_a_setting_that_cannot_work_costs_one_sentence(
         finetuned(hard, trainable, **changes)
 
 
+@pytest.mark.parametrize("stage", ["stage9", "head"])
+def test_a_stage_that_cannot_be_frozen_is_refused_before_any_work(
+    hard: Path, trainable: Path, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune, "with_val", None)  # the first that reads a picture
+    with pytest.raises((UnknownName, OutOfRange), match=stage):
+        finetuned(hard, trainable, freeze_until=stage)
+
+
+def test_compiling_where_torch_cannot_is_refused_before_any_work(
+    hard: Path, trainable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_compiler(_: object) -> Callable:
+        def fails(_: object) -> None:
+            raise RuntimeError("No working C++ compiler found.\n\nSet TORCH_LOGS")
+
+        return fails
+
+    monkeypatch.setattr("torch.compile", no_compiler)
+    monkeypatch.setattr(finetune, "begin", None)
+    with pytest.raises(foveal.FovealError) as refused:
+        finetuned(hard, trainable, compile=True)
+    assert str(refused.value) == (
+        "torch cannot compile a network here: No working C++ compiler found. "
+        "Leave compile out, or install what it lacks."
+    )
+
+
 def test_what_is_only_a_graph_cannot_be_trained(hard: Path) -> None:
     with pytest.raises(BadWeights, match="only a graph"):
         finetuned(hard, Path("classical"))

@@ -56,6 +56,14 @@ def test_it_is_a_model_like_any_other(model: Model, photos: Path, tmp_path: Path
     assert [baseline.name for baseline in judged.judgement.baselines] == ["majority", "classical"]
 
 
+def test_a_stage_that_is_none_is_refused_before_any_work(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foveal.recipes.training.scratch.with_val", None)
+    with pytest.raises(UnknownName, match="stage9"):
+        foveal.fit(photos, **QUICK, freeze_until="stage9")
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "said"),
     [

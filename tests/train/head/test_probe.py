@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from foveal.core.errors import BadData
 from foveal.model.linear import LinearHead, softmax
-from foveal.train.head.classes import ClassWeights
+from foveal.train.head.class_weights import ClassWeights
 from foveal.train.head.probe import Probe
 from foveal.train.head.standard import Standard
 

@@ -19,7 +19,7 @@ from foveal.recipes.holding import with_val
 from foveal.recipes.probe import chosen, final_head, probe, probe_on, rows_for
 from foveal.recipes.task import Task
 from foveal.recipes.training.begun import Begun
-from foveal.recipes.training.schooling import machine_of, schooled
+from foveal.recipes.training.schooling import check_stages, machine_of, schooled
 from foveal.train.head.choice import candidates
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def begin(task: Task, here: Machine) -> Begun:
         from foveal.backbone.torch_trained import check_trainable, network_of, put_head
 
     check_trainable(task.host)
+    check_stages(network_of(task.host, 2), task)  # a head that cannot be replaced is said here too
     sets = candidates(task.host.spec, task.settings.probe.features)
     with here.leader_first():
         prepared = with_val(

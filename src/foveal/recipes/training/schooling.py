@@ -43,11 +43,13 @@ def machine_of(task: Task) -> Iterator[Machine]:
         MissingExtra: in a base install.
         UnknownName: for a policy, loss, optimiser or tracker that is none.
         NotThere: for a device that is not there.
+        FovealError: where the network shall be compiled, and torch cannot.
     """
     if not_installed():
         raise MissingExtra("Training a network", "train")
     with task.clock("libraries"):
         from foveal.train.network.allocator import keep_freed_memory
+        from foveal.train.network.compiling import check_compiles
         from foveal.train.network.machine import machine
         from foveal.train.network.planning import check_names
 
@@ -55,7 +57,21 @@ def machine_of(task: Task) -> Iterator[Machine]:
     trackers(task.settings.train.track, Path())
     keep_freed_memory()
     with machine(task.settings.train.device, task.settings.train.precision) as here:
+        if task.settings.train.compile:
+            check_compiles(here.device)
         yield here
+
+
+def check_stages(network: Network, task: Task) -> None:
+    """Refuse a stage that a network does not have, before any work is done.
+
+    Raises:
+        UnknownName, OutOfRange: for what ``freeze_until`` cannot be for this network.
+    """
+    from foveal.train.network.frozen.freezing import stages_until
+
+    if task.settings.train.freeze_until is not None:
+        stages_until(network, task.settings.train.freeze_until)
 
 
 def schooled(task: Task, begun: Begun, here: Machine) -> Outcome:

@@ -16,7 +16,7 @@ from foveal.recipes.probe import baseline_of
 from foveal.recipes.rows import rows_of
 from foveal.recipes.task import Task
 from foveal.recipes.training.begun import Begun
-from foveal.recipes.training.schooling import machine_of, schooled
+from foveal.recipes.training.schooling import check_stages, machine_of, schooled
 
 if TYPE_CHECKING:
     from foveal.train.network.machine import Machine
@@ -46,7 +46,8 @@ def begin(task: Task, here: Machine) -> Begun:
         raise OutOfRange(
             "weights", str(settings.weights), "nothing: from scratch, or --strategy finetune"
         )
-    new_network(settings, 2, seed=seed)  # names and arguments are checked before any work is done
+    # Names, arguments and stages are checked before any work is done.
+    check_stages(new_network(settings, 2, seed=seed)[0], task)
     with here.leader_first():
         prepared = with_val(task.prepared, share=task.settings.train.val_share, seed=seed)
         network, spec = new_network(settings, len(prepared.manifest.classes), seed=seed)

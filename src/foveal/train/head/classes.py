@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
 from foveal.core.errors import BadData
 from foveal.model.linear import LinearHead
-
-ClassWeights = Literal["none", "balanced"]  # every image alike, or every class
+from foveal.train.head.class_weights import ClassWeights
 
 
 def seen_classes(labels_N: NDArray[np.int64]) -> NDArray[np.int64]:

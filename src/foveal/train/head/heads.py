@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from foveal.core.table import Table
 from foveal.model.linear import LinearHead
-from foveal.train.head.classes import ClassWeights
+from foveal.train.head.class_weights import ClassWeights
 from foveal.train.head.probe import Probe
 from foveal.train.head.prototype import Prototype
 

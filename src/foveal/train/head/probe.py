@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.model.linear import LinearHead
-from foveal.train.head.classes import ClassWeights, image_weights, seen_classes, with_unseen
+from foveal.train.head.class_weights import ClassWeights
+from foveal.train.head.classes import image_weights, seen_classes, with_unseen
 from foveal.train.head.coordinates import cholesky_rows, weights_on_features
 from foveal.train.head.cross_entropy import CrossEntropy
 from foveal.train.head.lbfgs import Curvature, minimise

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.model.linear import LinearHead
-from foveal.train.head.classes import ClassWeights, seen_classes, with_unseen
+from foveal.train.head.class_weights import ClassWeights
+from foveal.train.head.classes import seen_classes, with_unseen
 from foveal.train.head.standard import Standard
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from foveal.core.errors import OutOfRange
-from foveal.train.head.classes import ClassWeights
-from foveal.train.head.heads import HEADS
+from foveal.train.head.class_weights import ClassWeights
 
 AUTO = "auto"
 
@@ -31,6 +30,8 @@ class ProbeSettings:
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         if self.head != AUTO:
+            from foveal.train.head.heads import HEADS  # numpy would load here, never for --help
+
             HEADS.pick(self.head)
         if self.class_weights not in {"none", "balanced"}:
             raise OutOfRange("class_weights", self.class_weights, "'none' or 'balanced'")
@@ -50,4 +51,6 @@ class ProbeSettings:
 
     def heads(self) -> tuple[str, ...]:
         """Return the heads to compare, the simplest first."""
+        from foveal.train.head.heads import HEADS
+
         return tuple(HEADS.names()) if self.head == AUTO else (self.head,)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from foveal.train.head.classes import ClassWeights, image_weights
+from foveal.train.head.class_weights import ClassWeights
+from foveal.train.head.classes import image_weights
 from foveal.train.head.coordinates import cholesky_rows
 from foveal.train.head.folds import Folds, Rows, standard_error
 from foveal.train.head.heads import HEADS

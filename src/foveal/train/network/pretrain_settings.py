@@ -16,10 +16,8 @@ from foveal.train.network.schedule import size_in
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "epochs batch": (lambda value: value >= 1, "at least 1"),
     "rate": (lambda value: 0 < value < inf, "more than 0 and finite"),
-    "weight_decay clip teacher_weight seed": (
-        lambda value: 0 <= value < inf,
-        "0 or more and finite",
-    ),
+    "weight_decay clip teacher_weight": (lambda value: 0 <= value < inf, "0 or more and finite"),
+    "seed": (lambda value: 0 <= value < 2**64, "0 or a positive whole number of at most 64 bits"),
     "smoothing average warmup hold": (
         lambda value: 0 <= value < 1,
         "a share from 0 to less than 1",

@@ -12,6 +12,21 @@ from foveal.core.errors import OutOfRange
 from foveal.train.network.stages import HEAD, Stage, pick_stage, stages
 
 
+def stages_until(network: nn.Module, stage_name: str) -> tuple[Stage, ...]:
+    """Return the stages up to and with the one called ``stage_name``, shallow to deep.
+
+    Raises:
+        UnknownName: if the network has no stage of that name.
+        OutOfRange: for the head, since nothing would be learnt.
+    """
+    last = pick_stage(network, stage_name)
+    found = stages(network)
+    if last.name == HEAD:
+        below = [stage.name for stage in found][:-1]
+        raise OutOfRange("freeze_until", stage_name, f"one of {', '.join(below)}: the head learns")
+    return found[: found.index(last) + 1]
+
+
 def freeze_until(network: nn.Module, stage_name: str) -> tuple[Stage, ...]:
     """Freeze every stage up to and with the one called ``stage_name``.
 
@@ -23,15 +38,9 @@ def freeze_until(network: nn.Module, stage_name: str) -> tuple[Stage, ...]:
         The frozen stages, shallow to deep.
 
     Raises:
-        UnknownName: if the network has no stage of that name.
-        OutOfRange: for the head, since nothing would be learnt.
+        UnknownName, OutOfRange: for a name that is none, see ``stages_until``.
     """
-    last = pick_stage(network, stage_name)
-    if last.name == HEAD:
-        below = [stage.name for stage in stages(network)][:-1]
-        raise OutOfRange("freeze_until", stage_name, f"one of {', '.join(below)}: the head learns")
-    found = stages(network)
-    frozen = found[: found.index(last) + 1]
+    frozen = stages_until(network, stage_name)
     for stage in frozen:
         for name in stage.parameters:
             network.get_parameter(name).requires_grad_(False)

@@ -17,7 +17,7 @@ from foveal.cli.fit import records as fit_records
 from foveal.cli.pretrain import Teacher, Weight
 from foveal.cli.verb import defaults
 from foveal.recipes.lr import STEPS
-from foveal.recipes.training import auto
+from foveal.recipes.orders import AUTO_BUDGET
 from foveal.train.head.settings import ProbeSettings
 from foveal.train.network.pretrain_settings import PretrainSettings
 from foveal.train.network.settings import TrainSettings
@@ -133,7 +133,7 @@ def test_what_a_default_depends_on_is_said_as_it_is(sections: Callable) -> None:
     assert f"auto ({scratch.norms} from scratch, else {tuned.norms}). [default: auto]" in said
     few, many = ProbeSettings().folds_of(999), ProbeSettings().folds_of(1000)
     assert f"[default: {few}; {many} from 1,000 pictures on]" in said
-    assert f"[default: any; {auto.BUDGET} with --strategy auto]" in said
+    assert f"[default: any; {AUTO_BUDGET} with --strategy auto]" in said
     either = f"{catalog.DEFAULT} where its weights can be had, else {catalog.BUILT_IN}"
     assert f"[default: {either}]" in said
     assert f"Of the test. [default: {STEPS}]" in sections("lr", 120)["Options"]

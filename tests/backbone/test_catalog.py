@@ -18,6 +18,7 @@ from foveal.backbone.classical import DEFAULT_PREPROCESS
 from foveal.backbone.settings import BackboneSettings
 from foveal.backbone.spec import LAST
 from foveal.core.errors import Damaged, MissingExtra, NotThere, OutOfRange, UnknownName
+from foveal.recipes import keep
 
 
 class Listening:
@@ -108,6 +109,26 @@ def test_a_bare_name_finds_the_only_export_of_that_name() -> None:
     backbone = pick(BackboneSettings(backbone="test_resnet"), heard)
     assert backbone.spec.preprocess.size_px == 64
     assert "test_resnet is taken from the cache as it was exported from" in heard.sentences[0]
+    assert heard.sentences[0].endswith(", at 64 px.")
+
+
+def test_an_export_says_its_size_and_which_are_there_already(
+    cached: Path, tiny: BackboneSettings
+) -> None:
+    heard = Listening()
+    pick(replace(tiny, size_px=32), heard)
+    assert heard.sentences[0] == (
+        "Exporting test_resnet to ONNX at 32 px; the cache keeps it for whoever asks for the same "
+        "weights, size and preprocessing. It has test_resnet at 64 px, asked for otherwise."
+    )
+    heard = Listening()
+    pick(replace(tiny, size_px=32), heard)
+    assert not [said for said in heard.sentences if "Exporting" in said]
+    assert {one.size_px for one in store.kept()} == {32, 64}
+    assert {kept.label.rpartition(", ")[2] for kept in keep.kept("backbones")} == {
+        "at 32 px",
+        "at 64 px",
+    }
 
 
 @pytest.mark.usefixtures("base_install")

@@ -73,7 +73,10 @@ def pick(
         folder = store.cached_folder(settings)
         if not folder.is_dir() and (only := _the_only(settings)):
             folder = only.folder
-            listener.say(f"{name} is taken from the cache as it was exported from {only.weights}.")
+            listener.say(
+                f"{name} is taken from the cache as it was exported from {only.weights}, at "
+                f"{only.size_px} px."
+            )
         elif not folder.is_dir():
             _export(settings, folder, listener)
         backbone = store.load(folder, threads=threads)
@@ -173,10 +176,20 @@ def _export(settings: BackboneSettings, folder: Path, listener: Listener) -> Non
     from foveal.backbone.torch_weights import to_bytes
 
     loaded = (load_torchvision if name.startswith(TORCHVISION) else load_timm)(settings)
-    listener.say(f"Exporting {name} to ONNX, once: it will be kept in the cache.")
+    listener.say(_exporting(name, loaded.preprocess.size_px))
     spec, model = export(loaded)
     weights = to_bytes(loaded.network) if loaded.architecture else None
     store.save(folder, spec, model, weights)
+
+
+def _exporting(name: str, size_px: int) -> str:
+    """Return what is said of an export, and why one in the cache does not do."""
+    sizes = sorted({one.size_px for one in store.kept() if one.name == name and one.size_px})
+    known = f" It has {name} at {' and '.join(map(str, sizes))} px, asked for otherwise."
+    return (
+        f"Exporting {name} to ONNX at {size_px} px; the cache keeps it for whoever asks for the "
+        f"same weights, size and preprocessing.{known if sizes else ''}"
+    )
 
 
 def not_installed() -> list[str]:

@@ -44,6 +44,7 @@ class Kept:
     folder: Path
     name: str
     weights: str
+    size_px: int | None  # side of what it sees; None: it is damaged
     size_bytes: int
     last_used_s: float  # seconds since 1970
 
@@ -177,16 +178,18 @@ def kept() -> list[Kept]:
     """Return the backbones in the cache, by name; damaged ones too, called "damaged"."""
     entries = []
     for path in sorted(_cache().glob(f"*/{SPEC}")):
-        name, weights = path.parent.name, "damaged"
+        name, weights, size_px = path.parent.name, "damaged", None
         with suppress(FovealError, OSError, KeyError, TypeError):
             facts = read_json(path.read_bytes(), where=str(path))["spec"]
             name, weights = facts["name"], facts["weights"]
+            size_px = facts["preprocess"]["size_px"]
         files = [file.stat() for file in path.parent.iterdir()]
         entries.append(
             Kept(
                 folder=path.parent,
                 name=name,
                 weights=weights,
+                size_px=size_px,
                 size_bytes=sum(file.st_size for file in files),
                 last_used_s=path.stat().st_mtime,
             )

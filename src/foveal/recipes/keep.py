@@ -49,7 +49,8 @@ def kept(kind: str | None = None) -> list[Kept]:
     backbones = [
         Kept(
             kind="backbones",
-            label=f"{entry.name}, {entry.weights}",
+            label=f"{entry.name}, {entry.weights}"
+            + ("" if entry.size_px is None else f", at {entry.size_px} px"),
             size_bytes=entry.size_bytes,
             last_used_s=entry.last_used_s,
         )

@@ -95,7 +95,10 @@ def test_where_nothing_can_be_written_it_is_said_all_the_same(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["fit", "nowhere", "-o", "m", "--sede", "1"], "No such option: --sede"),
+        (
+            ["fit", "nowhere", "-o", "m", "--sede", "1"],
+            "foveal: `foveal fit` has no option --sede.",
+        ),
         (["fit", "nowhere", "-o", "m"], "foveal: There is no dataset at nowhere."),
         (["pretrain", "-o", "m", "--resume"], "foveal: There is no training to resume at m"),
     ],

@@ -104,7 +104,7 @@ def foveal_says(*words: str) -> tuple[int, str]:
         (["test", "nowhere", "photos"], "There is no model at nowhere."),
         (["predict", "nowhere", "x.jpg"], "There is no model at nowhere."),
         (["augment", ".", "-o", "s.png", "--policy", "flop"], "Did you mean 'flip'?"),
-        (["lr", "nowhere", "--steps", "9"], "--steps 9 cannot work. Expected at least 10."),
+        (["lr", "nowhere", "--steps", "9"], "--steps 9 cannot work. Expected at least 20."),
         (["lr", "nowhere", "-o", "lr.png"], "Expected a file name that ends in .svg."),
         (["predict", "nowhere", "x.jpg", "--top", "0"], "--top 0 cannot work."),
     ],

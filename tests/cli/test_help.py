@@ -136,7 +136,10 @@ def test_what_a_default_depends_on_is_said_as_it_is(sections: Callable) -> None:
     assert f"[default: any; {AUTO_BUDGET} with --strategy auto]" in said
     either = f"{catalog.DEFAULT} where its weights can be had, else {catalog.BUILT_IN}"
     assert f"[default: {either}]" in said
-    assert f"Of the test. [default: {STEPS}]" in sections("lr", 120)["Options"]
+    assert (
+        f"Training steps of the test, each at a higher rate. [default: {STEPS}]"
+        in sections("lr", 120)["Options"]
+    )
     assert "[default: finetune]" in sections("lr", 120)["Options"]
     assert PretrainSettings(sizes=(70,)).side_px == 80
     assert (

@@ -13,8 +13,8 @@ from foveal.recipes.lr import LearningRates
 from foveal.recipes.requested import FitOrder
 from foveal.train.network.rate_range import RatePoint, RateRange
 
-POINTS = tuple(RatePoint(10.0**n, 1.0, 1.0) for n in range(-3, 3))
-FOUND = RateRange(points=POINTS, too_high=True, steepest=0.2, tenth=0.5)
+POINTS = tuple(RatePoint(10.0**n, 1.0, 1.0, 1.0) for n in range(-3, 3))
+FOUND = RateRange(points=POINTS, at_first=1.0, too_high=True, steepest=0.1, least=0.5)
 
 
 @pytest.fixture
@@ -27,7 +27,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[FitOrder, Path | None, 
     ) -> LearningRates:
         orders.append((order, out, steps, overwrite))
         listener.say("A word.")
-        return LearningRates(found=FOUND, optimizer="sgd", rate=0.1, head_rate=0.2, chart=out)
+        return LearningRates(
+            found=FOUND, optimizer="sgd", strategy="finetune", rate=0.1, head_rate=0.2, chart=out
+        )
 
     monkeypatch.setattr("foveal.recipes.lr.find_rates", find)
     return orders
@@ -36,8 +38,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[FitOrder, Path | None, 
 def test_it_says_what_to_type(cli: Callable, asked: list, photos: Path) -> None:
     said = cli("lr", photos, "-o", "lr.svg")
     assert (said.code, said.err) == (0, "A word.\n")
-    assert said.out.splitlines()[0] == "Suggested for sgd: --rate 5e-2 --head-rate 0.1"
-    assert said.out.splitlines()[-1] == "lr.svg: 6 steps"
+    assert said.out.splitlines()[0] == "Suggested: --rate 5e-2 --head-rate 0.1"
+    assert said.out.splitlines()[-1] == "lr.svg: the chart"
 
 
 def test_json_is_one_object(cli: Callable, asked: list, photos: Path) -> None:
@@ -85,9 +87,14 @@ def test_the_base_install_is_told_which_extra_it_needs(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--steps", "9"], "--steps 9 cannot work. Expected at least 10."),
+        (["--steps", "19"], "--steps 19 cannot work. Expected at least 20."),
         (["--rate", "0"], "--rate 0.0 cannot work. Expected more than 0 and finite."),
         (["-o", "lr.pdf"], "Expected a file name that ends in .svg."),
+        (
+            ["--strategy", "probe"],
+            "--strategy 'probe' cannot work. Expected finetune, scratch or auto: a probe learns at "
+            "no rate.",
+        ),
         (["--strategy", "fintune"], "Did you mean 'finetune'?"),
         (["--policy", "lihgt", "--backbone", "classical"], "Did you mean 'light'?"),
     ],
@@ -96,3 +103,14 @@ def test_an_option_that_cannot_work_is_one_sentence(
     refused: Callable, photos: Path, words: list[str], sentence: str
 ) -> None:
     assert sentence in refused(2, "lr", photos, *words)
+
+
+def test_a_chart_that_is_there_is_left_alone(
+    refused: Callable, photos: Path, tmp_path: Path
+) -> None:
+    chart = tmp_path / "lr.svg"
+    chart.write_text("mine")
+    said = refused(2, "lr", photos, "--backbone", "resnet18", "-o", chart)
+    assert "already exists" in said
+    assert "--overwrite" in said
+    assert chart.read_text() == "mine"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from foveal.core.errors import AlreadyThere, BadWeights, NotThere, OutOfRange, UnknownName
+from foveal.core.errors import AlreadyThere, BadData, BadWeights, NotThere, OutOfRange, UnknownName
 from foveal.recipes.lr import LearningRates, find_rates
 from foveal.recipes.requested import FitOrder
 from foveal.train.network.rate_range import RatePoint, RateRange
@@ -60,11 +61,11 @@ def test_the_suggestion_is_for_both_rates_in_the_proportion_that_was_set(
 
 def test_the_chart_shows_every_step(found: LearningRates, chart: Path) -> None:
     drawn = ElementTree.fromstring(chart.read_bytes())
-    dots = [each for each in drawn.iter() if each.get("class") == "batch"]
-    assert len(dots) == len(found.found.points)
+    steps = [each for each in drawn if each.get("class", "").split()[:1] == ["batch"]]
+    assert len(steps) == len(found.found.points)
     said = ["".join(each.itertext()) for each in drawn.iter() if each.tag.endswith("text")]
     assert "photos: loss over learning rate, adamw" in said
-    assert "as it was set: 5e-4" in said
+    assert "--rate as it is set: 5e-4" in said
 
 
 def test_without_a_name_nothing_is_drawn_and_the_same_is_found(
@@ -76,11 +77,12 @@ def test_without_a_name_nothing_is_drawn_and_the_same_is_found(
 
 
 def course(**changes: object) -> LearningRates:
-    points = tuple(RatePoint(10.0**n, 1.0, 1.0) for n in range(-3, 3))
-    whole = RateRange(points=points, too_high=True, steepest=0.2, tenth=0.5)
+    points = tuple(RatePoint(10.0**n, 1.0, 1.1, 1.2) for n in range(-3, 3))
+    whole = RateRange(points=points, at_first=1.0, too_high=True, steepest=0.2, least=0.5)
     rates = LearningRates(
         found=replace(whole, **changes),  # type: ignore[arg-type]  # a test's own words
         optimizer="adamw",
+        strategy="finetune",
         rate=5e-4,
         head_rate=3e-3,
     )
@@ -89,35 +91,68 @@ def course(**changes: object) -> LearningRates:
 
 def test_people_read_what_to_type_and_why() -> None:
     assert course().lines() == [
-        "Suggested for adamw: --rate 2.5e-4 --head-rate 1.5e-3",
-        "The loss falls fastest at 1e-4; a tenth of the rate at its least is 2.5e-4.",
-        "At 5e-2 it was too high: the loss left all it had reached.",
-        "lr.svg: 6 steps",
+        "Suggested: --rate 2.5e-4 --head-rate 1.5e-3",
+        "Give these to `foveal fit --strategy finetune`, other options as here: up to this rate "
+        "the loss fell, above it it rose again.",
+        "If a training with them does badly: --rate 1e-4 --head-rate 6e-4, where the loss fell "
+        "fastest.",
+        "One short test is no training: which rate is better, only val can tell. Without these "
+        "options it is --rate 5e-4 --head-rate 3e-3.",
+        "Tried on a copy of the network, for adamw: 6 rates from 5e-7 to 5e-2, a training step "
+        "each.",
+        "lr.svg: the chart",
     ]
 
 
-def test_where_nothing_is_suggested_it_is_said_why() -> None:
-    rising = course(steepest=None, tenth=None).lines()
-    assert rising[0].startswith("Nothing is suggested: the loss fell at no rate.")
-    assert len(rising) == 3
-    flat = course(steepest=None, tenth=None, too_high=False).lines()
+def test_where_no_rate_was_too_high_people_read_how_to_try_higher_ones() -> None:
+    lines = course(too_high=False).lines()
+    assert lines[0] == "Suggested: --rate 2.5e-4 --head-rate 1.5e-3"
+    assert "the loss was least there, and no rate up to 5e-2 was too high." in lines[1]
+    assert lines[3] == (
+        "Higher ones may do better; to try them: foveal lr … --rate 5e-2 --head-rate 0.3"
+    )
+    assert not any("rose" in line for line in lines)
+
+
+def test_where_nothing_is_suggested_it_is_said_why_and_what_to_do() -> None:
+    rising = course(steepest=None, least=None)
+    assert rising.lines()[0] == (
+        "Nothing is suggested: at no rate did the loss fall by more than chance before it rose."
+    )
+    assert "`--strategy probe` is enough" in rising.lines()[1]
+    assert "--steps 300" in rising.lines()[1]
+    flat = course(steepest=None, least=None, too_high=False).lines()
     assert flat[:2] == [
-        "Nothing is suggested: the loss neither fell nor rose. Try --steps 300.",
-        "Not even 5e-2 was too high.",
+        "Nothing is suggested: up to 5e-2 the loss neither fell nor rose by more than chance.",
+        "Try higher rates: foveal lr … --rate 5e-2 --head-rate 0.3; or a longer test: --steps 300.",
     ]
-    assert course(steepest=None, tenth=None).to_mapping()["suggestion"] is None
+    assert not any("Suggested" in line or "Give these" in line for line in rising.lines() + flat)
+    assert rising.to_mapping()["suggestion"] is None
+    assert "No fall is more than chance." in rising.svg("title")
+    assert "suggested" not in rising.svg("title")
 
 
 def test_one_mark_is_the_suggestion() -> None:
     drawn = ElementTree.fromstring(course().svg("title"))
     said = ["".join(each.itertext()) for each in drawn.iter() if each.get("class") == "said"]
-    assert said == [
-        "where the loss falls fastest: 1e-4",
-        "a tenth of the rate at the least loss (suggested): 2.5e-4",
-        "as it was set: 5e-4",
+    assert said[:3] == [
+        "suggested --rate, where the loss is least: 2.5e-4",
+        "where the loss falls fastest, the careful choice: 1e-4",
+        "--rate as it is set: 5e-4",
     ]
     chosen = [each for each in drawn.iter() if each.get("class") == "chosen"]
     assert len(chosen) == 2  # at its rate, and in the legend
+
+
+def test_scripts_get_every_step_and_what_was_taken_off() -> None:
+    values = course().to_mapping()
+    assert values["points"][0] == {
+        "rate": pytest.approx(5e-7),
+        "loss": 1.0,
+        "evened": 1.1,
+        "smoothed": 1.2,
+    }
+    assert (values["loss_at_first"], values["least"]["rate"]) == (1.0, pytest.approx(2.5e-4))
 
 
 @pytest.mark.parametrize(
@@ -137,6 +172,21 @@ def test_a_setting_that_cannot_work_is_one_sentence(
     assert sentence in str(refused.value)
 
 
+def test_pictures_that_nothing_can_be_learnt_from_are_one_sentence(
+    make_photos: Callable, hard: Path, trainable: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadData, match="holds no picture"):
+        find_rates(order(tmp_path / "empty", trainable))
+    one = tmp_path / "one"
+    shutil.copytree(next(each for each in hard.iterdir() if each.is_dir()), one / "only")
+    with pytest.raises(BadData, match="of one class only, 'only'"):
+        find_rates(order(one, trainable))
+    few = make_photos(tmp_path / "few", count=1)
+    with pytest.raises(BadData, match="one picture"):
+        find_rates(order(few, trainable))
+
+
 def test_a_network_that_cannot_be_trained_is_one_sentence(hard: Path) -> None:
     with pytest.raises(BadWeights, match="classical"):
         find_rates(order(hard, "classical"))
@@ -153,5 +203,5 @@ def test_what_cannot_be_written_or_read_is_refused_before_any_work(
         find_rates(order(hard, "resnet18"), tmp_path / "lr.png")
     with pytest.raises(NotThere, match="There is no dataset"):
         find_rates(order(tmp_path / "nowhere", "resnet18"))
-    with pytest.raises(OutOfRange, match=r"steps = 9 cannot work\. Expected at least 10"):
-        find_rates(order(hard, "resnet18"), steps=9)
+    with pytest.raises(OutOfRange, match=r"steps = 19 cannot work\. Expected at least 20"):
+        find_rates(order(hard, "resnet18"), steps=19)

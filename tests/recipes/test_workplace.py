@@ -103,6 +103,11 @@ def test_a_training_goes_on_by_the_strategy_that_began_it(cut_off: Workplace) ->
     assert FitOrder.resumed(cut_off, None, {"strategy": "scratch"}).fit.train.rate == 0.1
 
 
+def test_a_training_that_goes_on_has_no_use_for_a_budget(cut_off: Workplace) -> None:
+    with pytest.raises(CannotResume, match="the epochs it was begun with: a budget changes"):
+        FitOrder.resumed(cut_off, None, {"budget": "1h"})
+
+
 @pytest.mark.parametrize(("verb", "card"), [("fit", "bundle.json"), ("pretrain", "backbone.json")])
 def test_what_is_finished_is_not_resumed(
     cli: Callable, tmp_path: Path, verb: str, card: str

@@ -17,12 +17,17 @@ Data = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", "-o", help="Chart to write: an .svg file.", show_default=False),
+    typer.Option(
+        "--out", "-o", help="Chart to write: an .svg file, for a browser.", show_default=False
+    ),
 ]
 Settings = Annotated[
     Path | None, o.option("For the run of this run.json; further options win.", "--settings")
 ]
-Steps = Annotated[int | None, o.option("Of the test.", "--steps", otherwise="100")]
+Steps = Annotated[
+    int | None,
+    o.option("Training steps of the test, each at a higher rate.", "--steps", otherwise="100"),
+]
 
 
 class Main(o.Network, total=False):
@@ -59,11 +64,17 @@ def lr(
 ) -> None:
     """Find the learning rates for training a network: try ever higher ones, draw the loss.
 
+    Nothing is trained to keep. It says which --rate and --head-rate to give to `foveal fit`.
+
     Example: foveal lr photos/ --backbone mobilenetv2_100 -o lr.svg
     """
+    from foveal.core.errors import OutOfRange
     from foveal.recipes.lr import STEPS, find_rates
     from foveal.recipes.requested import FitOrder
 
+    if options.get("strategy") == "probe":
+        expected = "finetune, scratch or auto: a probe learns at no rate"
+        raise OutOfRange("strategy", "probe", expected)
     order = FitOrder.from_options(data, settings, o.given(**options))
     with console(quiet=quiet) as heard:
         done = find_rates(

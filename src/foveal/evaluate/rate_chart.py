@@ -9,14 +9,14 @@ from html import escape
 
 from foveal.core.errors import OutOfRange
 
-LEFT, TOP, WIDTH, HEIGHT = 64, 54, 620, 300  # of the panel, and the room around it
+LEFT, TOP, WIDTH, HEIGHT = 64, 96, 620, 300  # of the panel, and the room around it
 ROW = 22  # of the legend
 STYLE = """
-svg { color-scheme: light dark; background: #ffffff; font: 13px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif; }
+svg { color-scheme: light dark; background: #ffffff; max-width: 100%; height: auto; font: 13px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif; }
 text { fill: #565e68; } .title { fill: #1c2026; font-size: 16px; font-weight: 600; }
 .grid { stroke: #e2dfd8; } .fine { stroke: #e2dfd8; opacity: .5; }
-.batch { fill: #0069a8; opacity: .28; } .curve { fill: none; stroke: #0069a8; stroke-width: 2.5; stroke-linejoin: round; }
-.mark { stroke: #565e68; stroke-width: 1.5; stroke-dasharray: 5 4; } .mark.second { stroke-dasharray: 1.5 3.5; }
+.batch { fill: #0069a8; opacity: .38; } .curve { fill: none; stroke: #0069a8; stroke-width: 2.5; stroke-linejoin: round; }
+.batch.outside { opacity: .55; } .mark { stroke: #565e68; stroke-width: 1.5; stroke-dasharray: 5 4; } .mark.second { stroke-dasharray: 1.5 3.5; }
 .mark.third { stroke-dasharray: 9 3 2 3; } .chosen { stroke: #ad4600; stroke-width: 2.5; } text.said { fill: #1c2026; }
 @media (prefers-color-scheme: dark) {
 svg { background: #1a1e23; } text { fill: #a3abb5; } .title, text.said { fill: #e9ebee; }
@@ -43,12 +43,13 @@ def rate_chart(
     marks: Sequence[Mark] = (),
     *,
     title: str = "Loss over learning rate",
+    notes: Sequence[str] = (),
     axis: str = "learning rate",
 ) -> str:
     """Return the chart as an SVG file of its own: it loads nothing and holds no script.
 
-    Above what the loss was before it began to fall, by as much as it fell, the chart is cut:
-    there it only rises.
+    Its range is the line's, up to as much above its beginning as it fell, and as many of the dots
+    as leave the fall a quarter of the height. Dots outside are arrows at the edge, and counted.
 
     Args:
         rates: P positive numbers, rising.
@@ -56,6 +57,7 @@ def rate_chart(
         smoothed: (P,), as a line.
         marks: at most three besides the suggestion; those outside the rates are left out.
         title: at the top.
+        notes: at most two lines below it.
         axis: below the rates.
 
     Raises:
@@ -63,7 +65,7 @@ def rate_chart(
     """
     if len(rates) < 2:
         raise OutOfRange("rates", len(rates), "at least two points to draw a line through")
-    low, high = _span(smoothed)
+    low, high = _span(losses, smoothed)
     first, last = math.log10(rates[0]), math.log10(rates[-1])
     marks = [mark for mark in marks if rates[0] <= mark.rate <= rates[-1]]
 
@@ -73,14 +75,24 @@ def rate_chart(
     def up(loss: float) -> float:
         return TOP + (high - loss) / (high - low) * HEIGHT
 
-    bottom = TOP + HEIGHT
-    legend = bottom + 64
-    height = legend + ROW * len(marks) + 4
     points = " ".join(
         f"{across(rate):.1f},{up(loss):.1f}"
         for rate, loss in zip(rates, smoothed, strict=True)
         if math.isfinite(loss)
     )
+    dots = [
+        _dot(across(rate), up(loss))
+        for rate, loss in zip(rates, losses, strict=True)
+        if not math.isnan(loss)
+    ]
+    bottom = TOP + HEIGHT
+    keys = [
+        *((_line(_kind(marks, n), LEFT, 0, 0, LEFT + 34), f"{mark.text}: {rate_text(mark.rate)}")
+          for n, mark in enumerate(marks)),
+        *_keys(sum("outside" in dot for dot in dots)),
+    ]  # fmt: skip
+    legend = bottom + 66
+    height = legend + ROW * len(keys) - 6
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 24} {height}" '
         f'width="{LEFT + WIDTH + 24}" height="{height}" role="img">',
@@ -88,26 +100,20 @@ def rate_chart(
         f'<clipPath id="panel"><rect x="{LEFT}" y="{TOP}" width="{WIDTH}" height="{HEIGHT}"/>'
         "</clipPath>",
         f'<text class="title" x="{LEFT}" y="28">{escape(title)}</text>',
+        *(f'<text x="{LEFT}" y="{48 + 17 * n}">{escape(note)}</text>'
+          for n, note in enumerate(notes)),
         *_grid(first, last, low, high),
         *(_line(_kind(marks, n), across(mark.rate), TOP, bottom) for n, mark in enumerate(marks)),
-        '<g clip-path="url(#panel)">',
-        *(
-            f'<circle class="batch" cx="{across(rate):.1f}" cy="{up(loss):.1f}" r="2.5"/>'
-            for rate, loss in zip(rates, losses, strict=True)
-            if math.isfinite(loss)
-        ),
-        f'<polyline class="curve" points="{points}"/></g>',
+        *dots,
+        f'<g clip-path="url(#panel)"><polyline class="curve" points="{points}"/></g>',
         f'<text x="{LEFT + WIDTH / 2:g}" y="{bottom + 40}" text-anchor="middle">'
         f"{escape(axis)}</text>",
-    ]
-    for number, mark in enumerate(marks):
-        y = legend + ROW * number
-        parts += [
-            f'<line class="{_kind(marks, number)}" x1="{LEFT}" x2="{LEFT + 34}" '
-            f'y1="{y - 4}" y2="{y - 4}"/>',
-            f'<text class="said" x="{LEFT + 44}" y="{y}">{escape(mark.text)}: '
-            f"{rate_text(mark.rate)}</text>",
-        ]
+    ]  # fmt: skip
+    for number, (sign, text) in enumerate(keys):
+        parts.append(
+            f'<g transform="translate(0 {legend + ROW * number})">{sign}'
+            f'<text class="said" x="{LEFT + 44}" y="4">{escape(text)}</text></g>'
+        )
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -123,13 +129,43 @@ def rate_text(rate: float) -> str:
     return f"{float(digits):g}e{int(power)}"
 
 
-def _span(smoothed: Sequence[float]) -> tuple[float, float]:
+def _span(losses: Sequence[float], smoothed: Sequence[float]) -> tuple[float, float]:
     """Return the losses at the bottom and the top of the chart."""
     finite = [loss for loss in smoothed if math.isfinite(loss)]
     least = min(finite)
     before = max(finite[: finite.index(least) + 1])
-    fall = max(before - least, 0.25 * abs(least), 1e-3)
-    return least - 0.12 * fall, max(before, min(max(finite), before + fall)) + 0.08 * fall
+    fall = max(before - least, 0.05 * abs(least), 1e-3)
+    low, high = least - 0.12 * fall, max(before, min(max(finite), before + fall)) + 0.08 * fall
+    dots = sorted(filter(math.isfinite, losses))
+    room = max(4.0 * fall - (high - low), 0.0)  # for dots
+    over = [dot for dot in dots if high < dot <= high + room]
+    under = [dot for dot in dots if low - room <= dot < low]
+    below = min(low - under[0], 0.5 * room) if under else 0.0
+    above = min(over[-1] - high, room - below) if over else 0.0
+    return low - 1.05 * below, high + 1.05 * above
+
+
+def _dot(x: float, y: float) -> str:
+    """Return a step: a dot where it is, or an arrow at the edge beyond which it lies."""
+    if TOP <= y <= TOP + HEIGHT:
+        return f'<circle class="batch" cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>'
+    edge, into = (TOP, 8) if y < TOP else (TOP + HEIGHT, -8)
+    return f'<path class="batch outside" d="M{x:.1f} {edge} l-4 {into} h8 z"/>'
+
+
+def _keys(outside: int) -> Iterator[tuple[str, str]]:
+    """Yield the signs for steps and line, and what they are."""
+    x = LEFT + 17
+    yield (
+        f'<circle class="batch" cx="{x}" cy="0" r="2.5"/>',
+        ("one step (a batch that is harder than others is allowed for)"),
+    )
+    if outside:
+        yield (
+            f'<path class="batch outside" d="M{x} -4 l-4 8 h8 z"/>',
+            (f"a step whose loss lies outside the chart ({outside})"),
+        )
+    yield _line("curve", LEFT, 0, 0, LEFT + 34), "the course of the steps, smoothed"
 
 
 def _grid(first: float, last: float, low: float, high: float) -> Iterator[str]:
@@ -175,5 +211,7 @@ def _kind(marks: Sequence[Mark], number: int) -> str:
     return _KINDS[before % len(_KINDS)]
 
 
-def _line(kind: str, x: float, top: float, bottom: float) -> str:
-    return f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>'
+def _line(kind: str, x: float, top: float, bottom: float, right: float | None = None) -> str:
+    """Return a line: upright, unless it ends further ``right``."""
+    end = x if right is None else right
+    return f'<line class="{kind}" x1="{x:.1f}" x2="{end:.1f}" y1="{top}" y2="{bottom}"/>'

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from foveal.train.network.rate_range import RateRange
 
 STEPS = 100
+FEWEST_STEPS = 20  # with fewer, even a plain fall is not told from chance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class LearningRates:
 
     found: RateRange  # in shares of the rates as they were set
     optimizer: str
+    strategy: str  # that trains at them
     rate: float  # as it was set, of the deepest stage
     head_rate: float  # as it was set, of the classifier
     chart: Path | None = None  # where it is drawn
@@ -39,75 +41,110 @@ class LearningRates:
         return {
             "suggestion": self._rates(self.found.suggestion),
             "steepest": self._rates(self.found.steepest),
-            "tenth": self._rates(self.found.tenth),
+            "least": self._rates(self.found.least),
             "set": self._rates(1.0),
             "optimizer": self.optimizer,
+            "strategy": self.strategy,
             "too_high": self.found.too_high,
+            "loss_at_first": self.found.at_first,
             "points": [
-                {"rate": p.share * self.rate, "loss": p.loss, "smoothed": p.smoothed}
+                {
+                    "rate": p.share * self.rate,
+                    "loss": p.loss,
+                    "evened": p.evened,
+                    "smoothed": p.smoothed,
+                }
                 for p in self.found.points
             ],
             "chart": None if self.chart is None else str(self.chart),
         }
 
     def lines(self) -> list[str]:
-        """Return it for people."""
-        share, rate, points = self.found.suggestion, self.rate, self.found.points
-        if share is None:
-            first = (
-                "Nothing is suggested: the loss fell at no rate. Is the rate not what is wrong?"
-                if self.found.too_high
-                else "Nothing is suggested: the loss neither fell nor rose. Try --steps 300."
-            )
-        else:
-            head = rate_text(share * self.head_rate)
-            first = f"Suggested for {self.optimizer}: --rate {rate_text(share * rate)} "
-            first += f"--head-rate {head}"
-        reasons = [
-            f"{what} {rate_text(found * rate)}"
-            for what, found in (
-                ("the loss falls fastest at", self.found.steepest),
-                ("a tenth of the rate at its least is", self.found.tenth),
-            )
-            if found is not None
-        ]
-        last = rate_text(points[-1].share * rate)
-        ends = (
-            f"At {last} it was too high: the loss left all it had reached."
-            if self.found.too_high
-            else f"Not even {last} was too high."
+        """Return it for people: what to type first, then why, and when not to."""
+        found, points = self.found, self.found.points
+        first, last = (rate_text(each.share * self.rate) for each in (points[0], points[-1]))
+        tried = (
+            f"Tried on a copy of the network, for {self.optimizer}: {len(points)} rates from "
+            f"{first} to {last}, a training step each."
         )
-        why = "; ".join(reasons)
         return [
-            first,
-            *([f"{why[0].upper()}{why[1:]}."] if why else []),
-            ends,
-            *([f"{self.chart}: {len(points)} steps"] if self.chart is not None else []),
+            *(self._nothing() if found.suggestion is None else self._something(found.suggestion)),
+            tried,
+            *([f"{self.chart}: the chart"] if self.chart is not None else []),
+        ]
+
+    def _something(self, share: float) -> list[str]:
+        """Return what to do with a suggestion."""
+        found, last = self.found, self.found.points[-1].share
+        said = [
+            f"Suggested: {self._options(share)}",
+            f"Give these to `foveal fit --strategy {self.strategy}`, other options as here: "
+            + (
+                "up to this rate the loss fell, above it it rose again."
+                if found.too_high
+                else f"the loss was least there, and no rate up to {rate_text(last * self.rate)} "
+                "was too high."
+            ),
+        ]
+        if found.steepest is not None and found.steepest < share:
+            said.append(f"If a training with them does badly: {self._options(found.steepest)}, "
+                        "where the loss fell fastest.")  # fmt: skip
+        said.append(
+            "One short test is no training: which rate is better, only val can tell. "
+            f"Without these options it is {self._options(1.0)}."
+            if found.too_high
+            else f"Higher ones may do better; to try them: foveal lr … {self._options(100)}"
+        )
+        return said
+
+    def _nothing(self) -> list[str]:
+        """Return why nothing is suggested, and what to do."""
+        last = rate_text(self.found.points[-1].share * self.rate)
+        if self.found.too_high:
+            return [
+                "Nothing is suggested: at no rate did the loss fall by more than chance before it "
+                "rose.",
+                "Either the network has little left to learn from these pictures (then "
+                "`--strategy probe` is enough), or the test was too short: try --steps 300 or a "
+                "larger --batch.",
+            ]
+        return [
+            f"Nothing is suggested: up to {last} the loss neither fell nor rose by more than "
+            "chance.",
+            f"Try higher rates: foveal lr … {self._options(100)}; or a longer test: --steps 300.",
         ]
 
     def svg(self, title: str) -> str:
         """Return the chart."""
-        share, points = self.found.suggestion, self.found.points
+        found, points = self.found, self.found.points
         marks = [
-            Mark(
-                found * self.rate, f"{text} (suggested)" if found == share else text, found == share
+            Mark(share * self.rate, text, share == found.suggestion)
+            for share, text in (
+                (found.least, "suggested --rate, where the loss is least"),
+                (found.steepest, "where the loss falls fastest, the careful choice"),
+                (1.0, "--rate as it is set"),
             )
-            for found, text in (
-                (self.found.steepest, "where the loss falls fastest"),
-                (self.found.tenth, "a tenth of the rate at the least loss"),
-                (1.0, "as it was set"),
-            )
-            if found is not None
+            if share is not None
         ]
         return rate_chart(
             [point.share * self.rate for point in points],
-            [point.loss for point in points],
+            [point.evened for point in points],
             [point.smoothed for point in points],
             marks,
             title=title,
-            axis=f"learning rate of the deepest stage; the classifier's is "
+            notes=(
+                "From left to right, each training step is made at a higher rate than the one "
+                "before.",
+                "Level: too low to learn. Falling: it learns. Rising: too high. "
+                + ("" if found.suggestion is not None else "No fall is more than chance."),
+            ),
+            axis=f"learning rate of the deepest stage (--rate); the classifier's (--head-rate) is "
             f"{self.head_rate / self.rate:.3g} times that",
         )
+
+    def _options(self, share: float) -> str:
+        rate, head = rate_text(share * self.rate), rate_text(share * self.head_rate)
+        return f"--rate {rate} --head-rate {head}"
 
     def _rates(self, share: float | None) -> dict[str, float] | None:
         if share is None:
@@ -140,8 +177,8 @@ def find_rates(
             cannot work, photographs that are not there.
         BadData: where there is nothing to learn from.
     """
-    if steps < 10:
-        raise OutOfRange("steps", steps, "at least 10")
+    if steps < FEWEST_STEPS:
+        raise OutOfRange("steps", steps, f"at least {FEWEST_STEPS}")
     if out is not None:
         check_file(out, ending=".svg", overwrite=overwrite)
     check_exists(order.data, "dataset")
@@ -167,6 +204,7 @@ def find_rates(
     rates = LearningRates(
         found=found,
         optimizer=wanted.optimizer,
+        strategy=wanted.strategy,
         rate=wanted.rate,
         head_rate=wanted.head_rate,
         chart=out,

@@ -55,7 +55,8 @@ class FitOrder:
 
         Raises:
             NotThere: if none was cut off there.
-            CannotResume: if it is a pretraining, or was begun with another strategy.
+            CannotResume: if it is a pretraining, or was begun with another strategy, or a budget
+                is named for it now.
         """
         begun = workplace.settings()
         if "fit" not in begun:
@@ -65,6 +66,12 @@ class FitOrder:
             )
         order = cls._over(begun, data, options, str(workplace.folder))
         workplace.check_strategy(order.fit.train.strategy)
+        if "budget" in options and workplace.worth_keeping:
+            raise CannotResume(
+                f"The training in {workplace.folder} goes on with the epochs it was begun with: "
+                "a budget changes nothing.",
+                hint="Go on without --budget, or begin anew in another folder.",
+            )
         return order
 
     @classmethod

@@ -27,6 +27,7 @@ from foveal.core.errors import (
     FovealError,
     MissingExtra,
     NotThere,
+    OutOfRange,
 )
 from foveal.core.listener import SILENT
 from foveal.data.reading import ReadSettings
@@ -192,6 +193,14 @@ def test_weights_to_begin_with_are_looked_at_before_the_teacher_works(
     assert {path.name for path in tmp_path.iterdir()} == {"other.safetensors"}
 
 
+def test_what_a_teacher_cannot_be_told_is_said_of_the_teacher(photos: Path, tmp_path: Path) -> None:
+    teacher = BackboneSettings(backbone="foveal-s", mean=(1.0, 2.0, 3.0))
+    order = PretrainOrder(data=(photos,), settings=SETTINGS, teacher=teacher)
+    with pytest.raises(OutOfRange, match=r"teacher_mean = .*fixed in foveal-s"):
+        pretrain_and_save(order, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
 def test_two_processes_never_train_at_one_place(photos: Path, tmp_path: Path) -> None:
     order = PretrainOrder(data=(photos,), settings=SETTINGS)
     with (
@@ -273,6 +282,7 @@ def test_the_command_line_says_mistakes_in_one_sentence(tmp_path: Path) -> None:
     taught = ("gone.tar", "-o", "out", "--teacher", "foveal-s")
     assert "--teacher-size 3 cannot work." in says(*taught, "--teacher-size", "3")
     assert "--teacher-arg 'x' cannot work." in says(*taught, "--teacher-arg", "x")
+    assert "Did you mean 'adamw'?" in says("gone.tar", "-o", "out", "--optimizer", "adamv")
     for sizes in ("", "32,abc"):
         assert f"--sizes {sizes!r} cannot work." in says("gone.tar", "-o", "out", "--sizes", sizes)
     assert not list(tmp_path.iterdir())

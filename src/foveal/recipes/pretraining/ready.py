@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foveal.backbone.catalog import not_installed, pick
+from foveal.backbone.settings import BackboneSettings
 from foveal.backbone.spec import Backbone
-from foveal.core.errors import BadData, MissingExtra
+from foveal.core.errors import BadData, MissingExtra, OutOfRange
 from foveal.core.files import sha256_of
 from foveal.core.listener import Listener
 from foveal.core.settings import to_mapping
 from foveal.recipes.clock import Clock
-from foveal.recipes.pretraining.order import NOT_THE_RUN, PretrainOrder
+from foveal.recipes.pretraining.order import NOT_THE_RUN, TEACHER, PretrainOrder
 from foveal.recipes.pretraining.pictures import Pictures, Schoolbook, schoolbook
 from foveal.recipes.pretraining.teacher import is_kept, seconds_of, seen_by
 from foveal.recipes.training.schooling import score
@@ -123,13 +124,16 @@ def machine_of(order: PretrainOrder) -> Iterator[Machine]:
 
     Raises:
         MissingExtra: in a base install.
+        UnknownName: for an optimiser that is none.
         NotThere: for a device that is not there.
     """
     if not_installed():
         raise MissingExtra("Training a network", "train")
     from foveal.train.network.allocator import keep_freed_memory
     from foveal.train.network.machine import machine
+    from foveal.train.network.optimizers import OPTIMIZERS
 
+    OPTIMIZERS.pick(order.settings.optimizer)
     keep_freed_memory()
     with machine(order.settings.device, order.settings.precision) as here:
         yield here
@@ -152,7 +156,7 @@ def ready(order: PretrainOrder, here: Machine, clock: Clock, listener: Listener)
         bare_network(settings, len(book.classes))  # refuses before the long work
         if order.teacher is not None:
             with clock("teacher"):
-                teacher = pick(order.teacher, listener)
+                teacher = _teacher(order.teacher, listener)
     with clock("decoding"):
         learnt = _decoded(book.train, settings, listener)
         judging = _decoded(book.val, settings, listener)
@@ -171,6 +175,18 @@ def ready(order: PretrainOrder, here: Machine, clock: Clock, listener: Listener)
             clock=clock,
             listener=listener,
         )
+
+
+def _teacher(wanted: BackboneSettings, listener: Listener) -> Backbone:
+    """Return the teacher; what cannot work is said of its settings, not of the network's.
+
+    Raises:
+        OutOfRange: as ``pick`` does.
+    """
+    try:
+        return pick(wanted, listener)
+    except OutOfRange as refused:
+        raise OutOfRange(TEACHER + refused.field, refused.got, refused.expected) from None
 
 
 def _book(order: PretrainOrder, listener: Listener) -> Schoolbook:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -72,6 +73,14 @@ def made(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.facts["val"] == 12
     assert set(done.facts["sizes"]) == {32, 48, 64, 80}
     return out
+
+
+def test_the_command_that_uses_it_can_be_pasted() -> None:
+    facts = {"arch": "resnet18", "parameters": 1, "kept": 1, "epochs": [1], "val": 3}
+    facts |= {"how": "of the val part", "sizes": {}}
+    use = pretrain.Pretrained(folder=Path("my net"), facts=facts).lines()[-1]
+    words = shlex.split(use.removeprefix("use it: foveal "))
+    assert words == ["fit", "PHOTOS", "-o", "MODEL", "--backbone", "my net"]
 
 
 def test_the_folder_is_a_backbone_and_nothing_else_is_left(made: Path) -> None:

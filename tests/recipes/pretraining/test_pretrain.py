@@ -286,6 +286,8 @@ def test_the_command_line_says_mistakes_in_one_sentence(tmp_path: Path) -> None:
 
     assert "There is no shard at gone.tar" in says("gone.tar", "-o", "out")
     assert "--sizes [3] cannot work." in says("gone.tar", "-o", "out", "--sizes", "3")
+    falling = says("gone.tar", "-o", "out", "--sizes", "80,64")
+    assert "--sizes [80, 64] cannot work. Expected rising sizes" in falling
     teacherless = says("gone.tar", "-o", "out", "--teacher-size", "96")
     assert "said of a teacher, but not who it is. Name one: --teacher." in teacherless
     taught = ("gone.tar", "-o", "out", "--teacher", "foveal-s")

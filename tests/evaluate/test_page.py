@@ -213,7 +213,7 @@ class TestNumbers:
             "cuts away 43 % of the area",
             "last + stage3/mean probe 0.03 0.210 ± 0.020 90.5 % chosen",
             "The mean and deviation of ImageNet were assumed.",
-            "6.3 seconds in all, 41 images/s through the network, 612 MB of memory at most",
+            "6.3 seconds in all. The test alone: 41 images/s through the network, 612 MB of memory",
             "foveal fit photos/ -o model/ --backbone resnet18",
             '"backbone": "resnet18"',
             "numpy 2.4.6",

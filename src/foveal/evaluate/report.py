@@ -116,9 +116,9 @@ class ModelFacts:
 class Cost:
     """What it took."""
 
-    seconds: Mapping[str, float]  # stage -> wall time, in order
-    images_per_second: float | None = None
-    peak_mb: float | None = None  # of memory, 10^6 bytes
+    seconds: Mapping[str, float]  # stage -> wall time, in order; of fit and test
+    images_per_second: float | None = None  # of the test
+    peak_mb: float | None = None  # of the test, memory in 10^6 bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from foveal.core.errors import OutOfRange
+from foveal.core.errors import BadUsage
 from foveal.core.listener import Listener
 from foveal.data.readers import read
 from foveal.recipes.clock import Clock
@@ -27,14 +27,18 @@ def dry_run(order: FitOrder, listener: Listener, goes_on: Workplace | None = Non
         goes_on: where a training was cut off that would go on: what is left of it.
 
     Raises:
-        OutOfRange: for a strategy that trains no network; a budget too small for one epoch.
+        BadUsage: for a strategy that trains no network.
+        OutOfRange: for a budget too small for one epoch.
         CannotResume: for settings or data that are not those of the training that goes on.
         FovealError: whatever the fit itself would raise before it trains.
     """
     name = order.fit.train.strategy
     strategy = STRATEGIES.pick(name)
     if (begin := strategy.begin) is None:
-        raise OutOfRange("strategy", name, "one that trains a network, to forecast what it costs")
+        raise BadUsage(
+            f"--dry-run forecasts a training, and --strategy {name} trains no network.",
+            hint="Name one that does, such as --strategy finetune, or go without --dry-run.",
+        )
     from foveal.recipes.training.schooling import expected_of, machine_of, ready
     from foveal.train.network.forecast import fitting
 

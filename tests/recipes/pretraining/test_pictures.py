@@ -77,7 +77,7 @@ def test_a_test_part_never_judges(photos: Path, tmp_path: Path) -> None:
     assert {name.split("/")[0] for name in (*book.train.names, *book.val.names)} == {"train"}
     assert not set(book.train.names) & set(book.val.names)
     assert len(book.train.names) + len(book.val.names) == 60
-    assert book.how == "20% of what there is to train on, held out"
+    assert book.how == "20 % of what there is to train on, held out"
 
 
 def test_the_digest_tells_other_pictures_and_other_shares_of_them(

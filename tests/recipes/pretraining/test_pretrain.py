@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -72,6 +73,14 @@ def made(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.facts["val"] == 12
     assert set(done.facts["sizes"]) == {32, 48, 64, 80}
     return out
+
+
+def test_the_command_that_uses_it_can_be_pasted() -> None:
+    facts = {"arch": "resnet18", "parameters": 1, "kept": 1, "epochs": [1], "val": 3}
+    facts |= {"how": "of the val part", "sizes": {}}
+    use = pretrain.Pretrained(folder=Path("my net"), facts=facts).lines()[-1]
+    words = shlex.split(use.removeprefix("use it: foveal "))
+    assert words == ["fit", "PHOTOS", "-o", "MODEL", "--backbone", "my net"]
 
 
 def test_the_folder_is_a_backbone_and_nothing_else_is_left(made: Path) -> None:
@@ -277,6 +286,8 @@ def test_the_command_line_says_mistakes_in_one_sentence(tmp_path: Path) -> None:
 
     assert "There is no shard at gone.tar" in says("gone.tar", "-o", "out")
     assert "--sizes [3] cannot work." in says("gone.tar", "-o", "out", "--sizes", "3")
+    falling = says("gone.tar", "-o", "out", "--sizes", "80,64")
+    assert "--sizes [80, 64] cannot work. Expected rising sizes" in falling
     teacherless = says("gone.tar", "-o", "out", "--teacher-size", "96")
     assert "said of a teacher, but not who it is. Name one: --teacher." in teacherless
     taught = ("gone.tar", "-o", "out", "--teacher", "foveal-s")

@@ -134,7 +134,7 @@ def _of_manifest(
         parts, how = split(manifest, test_share=0, seed=seed), "of the val part"
         if not len(parts.val):
             parts = with_val_split(manifest, parts, share=share, seed=seed)
-            how = f"{share:.0%} of what there is to train on, held out"
+            how = f"{100 * share:.0f} % of what there is to train on, held out"
         pair = (manifest.rows(parts.train), manifest.rows(parts.val))
     if not len(pair[1]):
         raise BadData(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -49,7 +50,7 @@ class Pretrained:
             f"{self.folder}: {facts['arch']}, {facts['parameters'] / 1e6:.2f} M weights, "
             f"epoch {facts['kept']} of {len(facts['epochs'])}",
             f"right on val ({facts['val']:,} pictures, {facts['how']}): {sizes}",
-            f"use it: foveal fit photos/ --backbone {self.folder}",
+            f"use it: foveal fit PHOTOS -o MODEL --backbone {shlex.quote(str(self.folder))}",
         ]
 
 

@@ -81,6 +81,8 @@ class PretrainSettings:
             raise OutOfRange("hold", self.hold, f"less than 1 - warmup = {1 - self.warmup:g}")
         if not self.sizes or min(self.sizes) < 16:
             raise OutOfRange("sizes", list(self.sizes), "sizes of at least 16 pixels")
+        if sorted(self.sizes) != list(self.sizes):
+            raise OutOfRange("sizes", list(self.sizes), "rising sizes: the last is that of use")
         if len(self.sizes) > self.epochs:
             raise OutOfRange("sizes", list(self.sizes), f"at most as many as epochs, {self.epochs}")
 

@@ -9,7 +9,7 @@ import pytest
 
 import foveal
 from foveal.core.errors import BadData
-from foveal.core.listener import SILENT
+from foveal.core.listener import SILENT, Silent
 from foveal.recipes.holding import with_val
 from foveal.recipes.orders import PrepareSettings
 from foveal.recipes.prepare import Prepared, prepare
@@ -40,6 +40,25 @@ def test_the_same_seed_holds_the_same_out_and_another_seed_others(photos: Path) 
     before = prepared(photos)
     one, two, other = (with_val(before, share=0.2, seed=seed) for seed in (0, 0, 1))
     assert one.split.val.tolist() == two.split.val.tolist() != other.split.val.tolist()
+
+
+class Heard(Silent):
+    """What was said."""
+
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+
+    def say(self, sentence: str) -> None:
+        self.sentences.append(sentence)
+
+
+def test_how_many_are_held_out_is_said_once(photos: Path) -> None:
+    heard, before = Heard(), prepared(photos)
+    after = with_val(before, share=0.2, seed=0, listener=heard)
+    (said,) = heard.sentences
+    assert f"Of {len(before.split.train)} pictures to learn from, {len(after.split.val)} " in said
+    with_val(after, share=0.2, seed=0, listener=heard)
+    assert heard.sentences == [said]
 
 
 def test_a_val_part_that_was_given_stays(make_photos: Callable, tmp_path: Path) -> None:

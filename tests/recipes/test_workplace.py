@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from foveal.core.errors import AlreadyThere, CannotResume
+import foveal
+from foveal.core.errors import AlreadyThere, CannotResume, NotThere
 from foveal.recipes.requested import FitOrder
 from foveal.recipes.workplace import Workplace
 
@@ -101,6 +102,29 @@ def test_a_training_goes_on_by_the_strategy_that_began_it(cut_off: Workplace) ->
     with pytest.raises(CannotResume, match="begun with the strategy 'scratch', not 'probe'"):
         FitOrder.resumed(cut_off, None, {"strategy": "probe"})
     assert FitOrder.resumed(cut_off, None, {"strategy": "scratch"}).fit.train.rate == 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"epochs": 9}, r"epochs was 16, is 9\."),
+        ({"test_share": 0.5, "seed": 3}, r"test_share was 0.2, is 0.5; seed was 0, is 3\."),
+        ({"group_level": 2}, r"group_level was None, is 2\."),
+    ],
+)
+def test_other_settings_are_refused_before_anything_is_done(
+    cut_off: Workplace, options: dict[str, object], said: str
+) -> None:
+    with pytest.raises(CannotResume, match=said):
+        FitOrder.resumed(cut_off, None, options)
+    FitOrder.resumed(cut_off, None, {"workers": 2, "device": "cpu"})  # these may differ
+
+
+def test_where_a_training_was_cut_off_the_model_is_not_there_yet(cut_off: Workplace) -> None:
+    with pytest.raises(
+        NotThere, match=r"yet: its training was cut off\. Go on with it: foveal fit"
+    ):
+        foveal.load(cut_off.model)
 
 
 def test_a_training_that_goes_on_has_no_use_for_a_budget(cut_off: Workplace) -> None:

@@ -30,7 +30,9 @@ def bring(
     quiet: o.Quiet = False,
     **options: Unpack[o.Weights],
 ) -> None:
-    """Make a model of a classifier that was trained elsewhere, with the head it has.
+    """Make a model of a classifier that was trained elsewhere.
+
+    It keeps the head it has.
 
     Example: foveal import resnet18 --weights resnet18.safetensors --classes wnids.txt -o r18/
     """

@@ -21,7 +21,7 @@ OWN = frozenset({"set", "model", "model.run"})  # what the folder holds in the e
 def demo(
     folder: Folder = Path("demo"), overwrite: o.Overwrite = False, quiet: Quiet = False
 ) -> None:
-    """Render an inspection set, fit, test, save and predict on it; no network is needed.
+    """Go the whole way once, from pictures to predictions, offline.
 
     The photographs are drawn by the program: a manufactured surface, clean or with one of five
     kinds of defect; a few wrong labels, duplicates and one broken file are planted among them.

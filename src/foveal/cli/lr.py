@@ -62,9 +62,10 @@ def lr(
     quiet: o.Quiet = False,
     **options: Unpack[Trying],
 ) -> None:
-    """Find the learning rates for training a network: try ever higher ones, draw the loss.
+    """Find the learning rates for training a network.
 
-    Nothing is trained to keep. It says which --rate and --head-rate to give to `foveal fit`.
+    Ever higher ones are tried for a step each, and the loss is drawn; nothing is trained to keep.
+    It says which --rate and --head-rate to give to `foveal fit`.
 
     Example: foveal lr photos/ --backbone mobilenetv2_100 -o lr.svg
     """

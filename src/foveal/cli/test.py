@@ -46,7 +46,9 @@ def judge(
     quiet: o.Quiet = False,
     **options: Unpack[Judging],
 ) -> None:
-    """Judge a model on pictures it was not trained on, and write report.html.
+    """Judge a model on pictures it was not trained on.
+
+    Numbers, intervals and pictures come as one page, report.html.
 
     Example: foveal test model/ photos/
     """

@@ -7,17 +7,26 @@ from dataclasses import replace
 import numpy as np
 
 from foveal.core.errors import BadData
+from foveal.core.listener import SILENT, Listener
 from foveal.data.manifest import Manifest
 from foveal.data.split import Split, folds, parts_by_prefix
 from foveal.data.units import join
 from foveal.recipes.prepare import Prepared
 
 
-def with_val(prepared: Prepared, *, share: float, seed: int) -> Prepared:
+def with_val(
+    prepared: Prepared, *, share: float, seed: int, listener: Listener = SILENT
+) -> Prepared:
     """Return the same data with about ``share`` of its train part as val; a given val part stays.
 
     Stratified, in whole groups and whole sets of copies. A class all of whose pictures would be
     held out stays in the train part.
+
+    Args:
+        prepared: the data.
+        share: of the train part.
+        seed: of the draw.
+        listener: hears how many were held out.
 
     Raises:
         BadData: if all pictures to train on are one group.
@@ -25,6 +34,10 @@ def with_val(prepared: Prepared, *, share: float, seed: int) -> Prepared:
     if len(prepared.split.val):
         return prepared
     split = with_val_split(prepared.manifest, prepared.split, share=share, seed=seed)
+    listener.say(
+        f"Of {len(prepared.split.train):,} pictures to learn from, {len(split.val):,} are held out "
+        "to judge the training by: they are its val part."
+    )
     return replace(prepared, split=split, parts=parts_by_prefix(prepared.manifest, split))
 
 

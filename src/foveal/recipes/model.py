@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foveal.core.errors import BadData, OutOfRange
+from foveal.core.errors import BadData, NotThere, OutOfRange
 from foveal.core.files import write_folder
 from foveal.core.listener import SILENT, Listener
 from foveal.model.bundle import SELF, Bundle, check_replaceable, read_bundle, write_bundle
 from foveal.model.predictor import Answer, Predictor
 from foveal.recipes.clock import check_run_folder, run_folder, write_run
+from foveal.recipes.workplace import Workplace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -201,7 +203,17 @@ def load(folder: str | Path) -> Model:
     """Return a saved model after verifying the hash of every file; nothing in it is executed.
 
     Raises:
-        NotThere: if there is no model in ``folder``.
+        NotThere: if there is no model in ``folder``; of one whose training was cut off, saying how
+            it goes on.
         Damaged: if a file is not what was saved.
     """
-    return Model(read_bundle(Path(folder)))
+    place = Workplace.of(Path(folder))
+    try:
+        return Model(read_bundle(Path(folder)))
+    except NotThere as absent:
+        if not place.worth_keeping or "fit" not in place.settings():
+            raise
+        raise NotThere(
+            f"There is no model at {folder} yet: its training was cut off.",
+            hint=f"Go on with it: foveal fit -o {shlex.quote(str(folder))} --resume",
+        ) from absent

@@ -22,7 +22,11 @@ from foveal.recipes.orders import (
 )
 from foveal.recipes.workplace import Workplace
 from foveal.train.head.settings import ProbeSettings
+from foveal.train.network.saving.same_run import check_same
 from foveal.train.network.settings import TrainSettings
+
+# What may differ when a training is resumed, or is compared by what it holds, not where it lies.
+_ELSEWHERE = ("workers", "device", "track", "budget", "root", "weights", "backbone")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +59,8 @@ class FitOrder:
 
         Raises:
             NotThere: if none was cut off there.
-            CannotResume: if it is a pretraining, or was begun with another strategy, or a budget
-                is named for it now.
+            CannotResume: if it is a pretraining, or was begun with another strategy; if options
+                differ, or a budget is named for it now.
         """
         begun = workplace.settings()
         if "fit" not in begun:
@@ -66,6 +70,9 @@ class FitOrder:
             )
         order = cls._over(begun, data, options, str(workplace.folder))
         workplace.check_strategy(order.fit.train.strategy)
+        if workplace.worth_keeping:
+            before = cls._over(begun, data, {}, str(workplace.folder))
+            check_same(before.choices(), order.choices(), where=workplace.folder)
         if "budget" in options and workplace.worth_keeping:
             raise CannotResume(
                 f"The training in {workplace.folder} goes on with the epochs it was begun with: "
@@ -100,6 +107,13 @@ class FitOrder:
                 }
             ),
         )
+
+    def choices(self) -> dict[str, Any]:
+        """Return what was chosen, flat, but for what may lie or run elsewhere."""
+        fit = to_mapping(self.fit)
+        flat = {name: value for record in fit.values() for name, value in record.items()}
+        flat |= to_mapping(self.read)
+        return {name: value for name, value in flat.items() if name not in _ELSEWHERE}
 
     def to_mapping(self) -> dict[str, Any]:
         """Return it as ``run.json`` keeps it: repeatable from anywhere on this machine."""

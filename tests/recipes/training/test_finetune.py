@@ -235,7 +235,7 @@ def test_a_fit_that_was_cut_off_is_not_overwritten_unasked(
     assert "holds a training that was cut off. Go on with it by --resume" in said.err
     other = cli("fit", hard, "-o", out, "--resume", "--rate", "0.1")
     assert other.code == 2
-    assert "settings.train.rate was 0.001, is 0.1" in other.err
+    assert "rate was 0.001, is 0.1" in other.err
     assert Workplace.of(out).checkpoints.is_dir()
     assert Workplace.of(out).settings()["fit"]["train"]["rate"] == 0.001
 

@@ -113,7 +113,7 @@ def test_a_dry_run_of_what_was_cut_off_says_what_is_left(
     )
     other = cli("fit", "-o", out, "--resume", "--dry-run", "--rate", "0.1")
     assert other.code == 2
-    assert "cannot be resumed: settings.train.rate was 0.0005, is 0.1." in other.err
+    assert "cannot be resumed: rate was 0.0005, is 0.1." in other.err
     with Workplace.of(out).held({}, resume=True):
         busy = cli("fit", "-o", out, "--resume", "--dry-run")
     assert "Another process is training" in busy.err

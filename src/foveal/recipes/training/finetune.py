@@ -66,7 +66,10 @@ def begin(task: Task, here: Machine) -> Begun:
     sets = candidates(task.host.spec, task.settings.probe.features)
     with here.leader_first():
         prepared = with_val(
-            task.prepared, share=task.settings.train.val_share, seed=task.settings.prepare.seed
+            task.prepared,
+            share=task.settings.train.val_share,
+            seed=task.settings.prepare.seed,
+            listener=task.listener,
         )
         rows = rows_for(task, prepared, [*sets, (LAST,)])
     fitted = probe_on(rows, sets, task)

@@ -49,7 +49,12 @@ def begin(task: Task, here: Machine) -> Begun:
     # Names, arguments and stages are checked before any work is done.
     check_stages(new_network(settings, 2, seed=seed)[0], task)
     with here.leader_first():
-        prepared = with_val(task.prepared, share=task.settings.train.val_share, seed=seed)
+        prepared = with_val(
+            task.prepared,
+            share=task.settings.train.val_share,
+            seed=seed,
+            listener=task.listener,
+        )
         network, spec = new_network(settings, len(prepared.manifest.classes), seed=seed)
         plain = Source(classical(spec.preprocess), {CLASSICAL: LAST})
         with task.clock("features"):

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import signal
 import sys
 
 
@@ -11,10 +12,14 @@ def main() -> None:
     try:
         try:
             from foveal.cli import run
-        except KeyboardInterrupt:
-            raise SystemExit(130) from None
-        run()
+
+            run()
+        except KeyboardInterrupt as once_more:  # or while it was imported
+            code = 130 if type(once_more) is KeyboardInterrupt else 143
+            raise SystemExit(code) from None
     except SystemExit as ended:
+        for number in (signal.SIGINT, signal.SIGTERM):  # whoever asks now need not wait
+            signal.signal(number, signal.SIG_DFL)
         end.code = ended.code if isinstance(ended.code, int) else None
         raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,21 @@ def test_all_is_written_and_called_and_nothing_taken_apart(code: int) -> None:
     done = _ended(f"raise SystemExit({code})")
     assert done.returncode == code
     assert done.stdout == "x" * 100_000 + "\ncalled at the end\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_whoever_asks_again_while_it_ends_need_not_wait(name: str) -> None:
+    again = f"atexit.register(lambda: os.kill(os.getpid(), signal.{name}))"
+    done = _ended(f"import os, signal; {again}; raise SystemExit(130)")
+    assert done.returncode == -getattr(signal, name)
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("last", "code"), [("KeyboardInterrupt", 130), ("Terminated", 143)])
+def test_whoever_asks_again_before_the_last_word_ends_it(last: str, code: int) -> None:
+    done = _ended(f"Terminated = type('Terminated', (KeyboardInterrupt,), {{}}); raise {last}")
+    assert (done.returncode, done.stderr) == (code, "")
 
 
 def test_a_bug_ends_as_python_ends_it() -> None:

@@ -87,6 +87,29 @@ def test_a_closed_standard_output_is_no_accident(saved: Path, photos: Path) -> N
 
 
 FULL = Path("/dev/full")
+DEAF = ["2>&-", "2>&1 >/dev/null | true"] + ["2>/dev/full"] * FULL.exists()
+
+
+@pytest.mark.parametrize("deaf", DEAF)
+def test_words_that_nobody_can_hear_keep_no_model_from_being_made(
+    photos: Path, tmp_path: Path, deaf: str
+) -> None:
+    out = tmp_path / "m"
+    words = [sys.executable, "-m", "foveal", "fit", str(photos), "-o", str(out)]
+    line = f"set -o pipefail; {shlex.join([*words, '--backbone', 'classical'])} {deaf}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, check=False)
+    assert done.returncode == 0
+    assert (out / "bundle.json").is_file()
+
+
+@pytest.mark.parametrize("deaf", DEAF)
+def test_a_last_word_that_nobody_can_hear_leaves_the_exit_code(deaf: str) -> None:
+    line = f"set -o pipefail; {shlex.join([sys.executable, '-m', 'foveal', 'fit'])} {deaf}"
+    assert subprocess.run(["bash", "-c", line], check=False).returncode == 2
+
+
+def test_two_dashes_alone_are_no_words(cli: Callable) -> None:
+    assert cli("--") == cli()
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="no device that is always full")

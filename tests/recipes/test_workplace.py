@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,6 +69,54 @@ def test_what_is_overwritten_is_gone_when_something_is_learnt(cut_off: Workplace
         stop()
     assert cut_off.settings() == OTHER
     assert list(cut_off.folder.parent.iterdir()) == [cut_off.folder]
+
+
+def killed_while_overwriting(place: Workplace) -> None:
+    """Leave what a process leaves that was killed before it learnt anything."""
+    place.folder.rename(place.folder.with_name(f".{place.folder.name}.0123abcd.old"))
+    place.begin(OTHER)
+
+
+def test_what_a_killed_process_was_to_overwrite_is_not_lost(cut_off: Workplace) -> None:
+    killed_while_overwriting(cut_off)
+    with pytest.raises(AlreadyThere, match="Go on with it by --resume"), cut_off.held(OTHER):
+        pass
+    assert cut_off.settings() == BEGUN
+    assert cut_off.worth_keeping
+    assert list(cut_off.folder.parent.iterdir()) == [cut_off.folder]
+
+
+@pytest.mark.parametrize("how", [{"resume": True}, {"overwrite": True}])
+def test_what_a_killed_process_was_to_overwrite_goes_when_something_is_learnt(
+    cut_off: Workplace, how: dict
+) -> None:
+    killed_while_overwriting(cut_off)
+    with cut_off.held(OTHER, **how):
+        learn(cut_off)
+    assert cut_off.settings() == OTHER
+    assert list(cut_off.folder.parent.iterdir()) == [cut_off.folder]
+
+
+def test_of_two_that_begin_at_once_one_is_told_so(tmp_path: Path) -> None:
+    place, told = Workplace.of(tmp_path / "model"), []
+    at_once = threading.Barrier(2)
+
+    def begin() -> None:
+        at_once.wait()
+        try:
+            with place.held(BEGUN):
+                at_once.wait(5)
+        except AlreadyThere as error:
+            told.append(str(error))
+            at_once.wait(5)
+
+    both = [threading.Thread(target=begin) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert len(told) == 1
+    assert "Another process is training" in told[0]
 
 
 @pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])

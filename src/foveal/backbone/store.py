@@ -100,34 +100,22 @@ def save(
     spec: BackboneSpec,
     model: onnx.ModelProto,
     weights: bytes | None,
-    *,
-    more: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write a backbone folder; if another process was first, its folder stands.
 
     Args:
-        folder: in the cache, or wherever it is wanted.
+        folder: in the cache.
         spec: the record; its fingerprint is set here.
         model: from ``pixels`` to every output that ``spec`` promises.
         weights: a safetensors file in timm's keys, or None.
-        more: name -> content of files for people, such as a card.
 
     Raises:
         DiskFull: when there is no room; nothing is left behind.
     """
-    spec, content = sealed(spec, model)
-    digest = None if weights is None else hashlib.sha256(weights).hexdigest()
-    facts = {"format": FORMAT, "weights_sha256": digest, "spec": to_mapping(spec)}
     drafts = folder.parent / DRAFTS
     _remove_stale(drafts)
     draft = drafts / f"{folder.name}.{secrets.token_hex(4)}"
-    with write_folder(draft) as inside:
-        (inside / GRAPH).write_bytes(content)
-        if weights is not None:
-            (inside / WEIGHTS).write_bytes(weights)
-        for name, content in (more or {}).items():
-            (inside / name).write_bytes(content)
-        (inside / SPEC).write_bytes(to_json(facts))
+    write(draft, spec, model, weights)
     with disk_full_is_said(folder):
         try:
             draft.rename(folder)
@@ -135,6 +123,41 @@ def save(
             shutil.rmtree(draft, ignore_errors=True)
             if not (folder / SPEC).is_file():
                 raise
+
+
+def write(
+    folder: Path,
+    spec: BackboneSpec,
+    model: onnx.ModelProto,
+    weights: bytes | None,
+    *,
+    more: Mapping[str, bytes] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a backbone folder where it is wanted; what stood there goes when the new one is whole.
+
+    Args:
+        folder: wherever it is wanted.
+        spec: the record; its fingerprint is set here.
+        model: from ``pixels`` to every output that ``spec`` promises.
+        weights: a safetensors file in timm's keys, or None.
+        more: name -> content of files for people, such as a card.
+        overwrite: replace what is there.
+
+    Raises:
+        AlreadyThere: if something is there that may not be replaced.
+        DiskFull: when there is no room; what stood there does still.
+    """
+    spec, content = sealed(spec, model)
+    digest = None if weights is None else hashlib.sha256(weights).hexdigest()
+    facts = {"format": FORMAT, "weights_sha256": digest, "spec": to_mapping(spec)}
+    with write_folder(folder, overwrite=overwrite) as inside:
+        (inside / GRAPH).write_bytes(content)
+        if weights is not None:
+            (inside / WEIGHTS).write_bytes(weights)
+        for name, said in (more or {}).items():
+            (inside / name).write_bytes(said)
+        (inside / SPEC).write_bytes(to_json(facts))
 
 
 def load(folder: Path, *, threads: int | None = None) -> OnnxBackbone:

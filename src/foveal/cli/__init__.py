@@ -14,7 +14,7 @@ import typer
 from foveal.cli.augment import augment
 from foveal.cli.bring import bring
 from foveal.cli.cache import cache
-from foveal.cli.console import in_flags, plain
+from foveal.cli.console import in_flags, plain, tell
 from foveal.cli.demo import demo
 from foveal.cli.doctor import doctor
 from foveal.cli.fit import fit
@@ -100,8 +100,9 @@ def run() -> None:
 
 
 def _ready_streams() -> None:
-    if sys.stdout is None:  # closed by whoever started us
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 — open until the end
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 — open until the end
     for stream in (sys.stdout, sys.stderr):  # a name that is not Unicode is shown as an escape
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -120,5 +121,5 @@ def _terminate(_signal: int, _frame: object) -> None:
 def _fail(sentence: str, code: int, *, stopped: bool = False) -> None:
     said = plain(in_flags(sentence))
     if speaks(said, stopped=stopped):
-        print(said, file=sys.stderr, flush=True)  # noqa: T201 — the last word
+        tell(said)
     raise SystemExit(code) from None

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from foveal.cli.options import FLAGS
 from foveal.core.errors import FovealError
@@ -44,7 +44,7 @@ class Console:
         if self._progress is not None:
             self._progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         else:
-            print(sentence, file=sys.stderr, flush=True)  # noqa: T201 — the console's one job
+            tell(sentence)
 
     def progress(
         self, stage: str, done: int, total: int, unit: str = "images", *, note: str = ""
@@ -79,6 +79,14 @@ def console(*, quiet: bool = False) -> Iterator[Console]:
         yield heard
     finally:
         heard.stop()
+
+
+def tell(sentence: str) -> None:
+    """Print words to stderr; where nobody can hear them (a full disk), the work goes on."""
+    try:
+        print(sentence, file=sys.stderr, flush=True)  # noqa: T201 — the console's one job
+    except OSError:
+        _to_nowhere(sys.stderr)
 
 
 def put(values: Mapping[str, Any]) -> None:
@@ -125,10 +133,14 @@ def write(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        # What is left in the buffer goes nowhere; else Python would try, and fail, once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _to_nowhere(sys.stdout)
         reason = error.strerror or error
         raise FovealError(f"The result cannot be written to standard output: {reason}.") from None
+
+
+def _to_nowhere(stream: TextIO) -> None:
+    """Let what is left in the buffer go nowhere; else Python would try, and fail, once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def plain(text: str) -> str:

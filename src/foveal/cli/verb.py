@@ -44,6 +44,10 @@ class Verb(Refusing, TyperCommand):
 class Verbs(Refusing, TyperGroup):
     """All verbs."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 — the parser's
+        """Take the words of a command line; `--` alone is none, which the help answers."""
+        return super().parse_args(ctx, [] if args == ["--"] else args)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 — the parser's
         """Return the verb that is meant.
 

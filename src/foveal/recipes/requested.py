@@ -94,7 +94,9 @@ class FitOrder:
         records["backbone"] = {"backbone": AUTO, **records["backbone"]}
         source = str(earlier.get("data", "")) if data is None else data
         if not source:
-            raise NotThere("No photographs were named.", hint="Say: foveal fit PHOTOS -o MODEL")
+            raise NotThere(
+                "No photographs were named.", hint="Say where they are: a folder or a table."
+            )
         return cls(
             data=Path(source),
             read=from_mapping(

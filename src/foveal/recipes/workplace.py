@@ -12,6 +12,7 @@ It lies beside the model that is to be, and goes when that is there: so whatever
 
 from __future__ import annotations
 
+import glob
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -141,23 +142,19 @@ class Workplace:
             AlreadyThere: if another training was cut off here, or goes on in another process.
         """
         with ExitStack() as lock:
-            if self.folder.is_dir():  # before anything is moved that another process uses
-                self._lock(lock)
-            if not resume:
-                self.check_free(overwrite=overwrite)
-            old = None if resume else self._set_aside()
-            if not (resume and self.worth_keeping):
-                self.begin(settings)
-            if not resume:
-                write_file(self.folder / COMMAND, command().encode(errors="backslashreplace"))
-                self._lock(lock)
+            old = self._taken(lock, resume=resume, overwrite=overwrite)
             try:
+                if not (resume and self.worth_keeping):
+                    self.begin(settings)
+                if not resume:
+                    said = command().encode(errors="backslashreplace")
+                    write_file(self.folder / COMMAND, said)
                 yield
             except BaseException:
                 if not self.worth_keeping:
                     self.remove()
                     if old is not None:
-                        old.rename(self.folder)
+                        self._bring_back(old)
                 raise
             finally:
                 if old is not None:
@@ -192,13 +189,44 @@ class Workplace:
                 hint="Go on with it by --resume, or begin anew by --overwrite.",
             )
 
-    def _set_aside(self) -> Path | None:
-        """Move a training that was cut off out of the way; what is not worth keeping goes."""
-        if not self.worth_keeping:
-            self.remove()
-            return None
-        old = self.folder.with_name(f".{self.folder.name}.{secrets.token_hex(4)}.old")
-        return self.folder.rename(old)
+    def _taken(self, lock: ExitStack, *, resume: bool, overwrite: bool) -> Path | None:
+        """Lock the folder, emptied to begin anew; return the training that was set aside for it."""
+        if not self.folder.is_file():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock(lock)  # before anything is moved that another process uses
+        old = self._left_aside(lock)
+        if resume:
+            return old
+        if old is not None and not overwrite:
+            self._bring_back(old)
+        self.check_free(overwrite=overwrite)
+        if self.worth_keeping:
+            old = self.folder.with_name(f".{self.folder.name}.{secrets.token_hex(4)}.old")
+            self.folder.rename(old)
+            self.folder.mkdir()
+            self._lock(lock)
+        for left in self.folder.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        return old
+
+    def _left_aside(self, lock: ExitStack) -> Path | None:
+        """Return, locked, what a killed process had set aside: the last, of trainings cut off."""
+        found: Path | None = None
+        there = self.folder.parent.glob(f".{glob.escape(self.folder.name)}.*.old")
+        for old in sorted(there, key=lambda path: path.stat().st_mtime, reverse=True):
+            try:
+                lock.enter_context(locked(old))
+            except OSError:  # its process lives, or has removed it
+                continue
+            if found is None and not self.worth_keeping:
+                found = old
+            else:
+                shutil.rmtree(old, ignore_errors=True)
+        return found
+
+    def _bring_back(self, old: Path) -> None:
+        self.remove()
+        old.rename(self.folder)
 
     def _lock(self, held: ExitStack) -> None:
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from foveal.backbone.settings import BackboneSettings
-from foveal.core.errors import CannotResume, NotThere
+from foveal.core.errors import CannotResume, NotThere, OutOfRange
 from foveal.recipes.pretraining import pretrain
 from foveal.recipes.pretraining.order import FITS, PretrainOrder
 from foveal.recipes.workplace import TEACHER, Workplace
@@ -147,3 +147,19 @@ def test_after_an_interruption_the_folder_is_enough_from_everywhere(
     assert done.code == 0, done.err
     assert "The run goes on from step 2 of 4" in done.err
     assert (tmp_path / "home" / "out" / "README.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("data", value) for value in (None, 5, "photos", [3])],
+        *[("val", None), ("settings", None), ("settings", 5), ("reading", []), ("teacher", 5)],
+        *[(FITS, value) for value in ("3", 0, True)],
+    ],
+)
+def test_an_order_that_was_edited_is_refused_by_its_entry(
+    begun: Workplace, name: str, value: object
+) -> None:
+    begun.begin({**begun.settings(), name: value})
+    with pytest.raises(OutOfRange, match=rf"^{name} = .*\(in .*out.training\)"):
+        PretrainOrder.resumed(begun, (), (), {})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -17,6 +19,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import foveal
+from foveal.backbone import store
 from foveal.backbone.catalog import pick
 from foveal.backbone.settings import BackboneSettings
 from foveal.core.errors import (
@@ -86,7 +89,7 @@ def test_the_command_that_uses_it_can_be_pasted() -> None:
 def test_the_folder_is_a_backbone_and_nothing_else_is_left(made: Path) -> None:
     names = {"README.md", "backbone.json", "backbone.onnx", "model.safetensors", "pretraining.json"}
     assert {path.name for path in made.iterdir()} == names
-    assert [path.name for path in made.parent.iterdir() if path.name != ".drafts"] == ["small"]
+    assert [path.name for path in made.parent.iterdir()] == ["small"]
     backbone = pick(BackboneSettings(backbone=str(made)), threads=1)
     assert backbone.spec.widths()["last"] == 16
     assert backbone.spec.model_args == SMALL
@@ -242,6 +245,27 @@ def test_what_the_teacher_saw_survives_a_failure_and_is_used_again(
     assert not (tmp_path / "out.training").exists()
 
 
+def test_a_backbone_is_replaced_by_a_whole_one_or_not_at_all(
+    made: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Path(shutil.copytree(made, tmp_path / "out"))
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def full(*_: object, **__: object) -> None:
+        raise DiskFull(out)
+
+    order = PretrainOrder(data=(photos,), settings=replace(SETTINGS, epochs=1, sizes=(32,)))
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "to_json", full)
+        with pytest.raises(DiskFull):
+            pretrain_and_save(order, out, overwrite=True)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    pretrain_and_save(order, out, overwrite=True, resume=True)
+    assert {path.name for path in out.iterdir()} == before.keys()
+    assert (out / "backbone.onnx").read_bytes() != before["backbone.onnx"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 class TestTheTeacher:
     @pytest.fixture
     def pictures(self, photos: Path) -> Iterator[Pictures]:
@@ -258,6 +282,29 @@ class TestTheTeacher:
         assert {path.name for path in tmp_path.iterdir()} == {SEEN, FACTS}
         monkeypatch.setattr(teacher, "stream", lambda *_, **__: pytest.fail("computed again"))
         assert np.array_equal(seen_by(backbone, pictures, tmp_path, SILENT), first)
+
+    def test_looks_again_where_what_it_saw_is_damaged(
+        self, pictures: Pictures, tmp_path: Path
+    ) -> None:
+        backbone = pick(BackboneSettings(backbone="classical"), threads=1)
+        first = np.array(seen_by(backbone, pictures, tmp_path, SILENT))
+        whole = (tmp_path / SEEN).read_bytes()
+        for damaged in (whole[:-1000], b"", whole[:-9] + b"?" + whole[-8:]):
+            (tmp_path / SEEN).write_bytes(damaged)
+            assert np.array_equal(seen_by(backbone, pictures, tmp_path, SILENT), first)
+            assert (tmp_path / SEEN).read_bytes() == whole
+
+    def test_leaves_nothing_where_the_disk_is_full(
+        self, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(teacher.os, "fsync", full)
+        backbone = pick(BackboneSettings(backbone="classical"), threads=1)
+        with pytest.raises(DiskFull):
+            seen_by(backbone, pictures, tmp_path, SILENT)
+        assert not list(tmp_path.iterdir())
 
     def test_looks_again_at_other_pictures(self, pictures: Pictures, tmp_path: Path) -> None:
         backbone = pick(BackboneSettings(backbone="classical"), threads=1)
@@ -288,6 +335,7 @@ def test_the_command_line_says_mistakes_in_one_sentence(tmp_path: Path) -> None:
     assert "--sizes [3] cannot work." in says("gone.tar", "-o", "out", "--sizes", "3")
     falling = says("gone.tar", "-o", "out", "--sizes", "80,64")
     assert "--sizes [80, 64] cannot work. Expected rising sizes" in falling
+    assert "--out '.' cannot work. Expected a folder with a name" in says("gone.tar", "-o", "")
     teacherless = says("gone.tar", "-o", "out", "--teacher-size", "96")
     assert "said of a teacher, but not who it is. Name one: --teacher." in teacherless
     taught = ("gone.tar", "-o", "out", "--teacher", "foveal-s")

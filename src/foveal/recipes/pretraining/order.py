@@ -89,6 +89,7 @@ class PretrainOrder:
                 hint="Go on with it by foveal fit --resume.",
             )
         fits = kept.pop(FITS, None)
+        _check_kept(kept, fits, where)
         paths = {name: [Path(path) for path in kept.get(name, ())] for name in ("data", "val")}
         begun = cls.from_options(paths["data"], paths["val"], kept, where=where)
         parts = ("settings", "reading", "teacher")
@@ -127,3 +128,21 @@ class PretrainOrder:
             "reading": reading,
             "teacher": None if self.teacher is None else kept_backbone(self.teacher),
         }
+
+
+def _check_kept(kept: Mapping[str, Any], fits: object, where: str) -> None:
+    """Refuse an order that somebody has edited into another shape.
+
+    Raises:
+        OutOfRange: naming the entry.
+    """
+    for name in ("data", "val"):
+        paths = kept.get(name, [])
+        if not (isinstance(paths, list) and all(isinstance(path, str) for path in paths)):
+            raise OutOfRange(name, paths, f"a list of paths (in {where})")
+    for name in ("settings", "reading", "teacher"):
+        values = kept.get(name, {})
+        if not (isinstance(values, dict) or (values is None and name == "teacher")):
+            raise OutOfRange(name, values, f"a JSON object (in {where})")
+    if not (fits is None or (type(fits) is int and fits >= 1)):
+        raise OutOfRange(FITS, fits, f"a number of epochs (in {where})")

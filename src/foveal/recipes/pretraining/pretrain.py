@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import shlex
-import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foveal.backbone import store
-from foveal.core.errors import AlreadyThere
+from foveal.core.errors import AlreadyThere, OutOfRange
 from foveal.core.files import check_free
 from foveal.core.listener import SILENT, Listener
 from foveal.core.machine import cores
@@ -76,6 +75,7 @@ def pretrain_and_save(
 
     Raises:
         MissingExtra: in a base install.
+        OutOfRange: if ``out`` has no name of its own, such as ``.``.
         AlreadyThere: if something is there that may not be replaced, or another process is
             training there.
         BadWeights: if the weights to begin with are of another network.
@@ -92,7 +92,7 @@ def pretrain_and_save(
             own.enter_context(begun)
         with ready(order, here, Clock(), listener) as made:
             try:
-                return _trained(_within_budget(made, place).taught(place), out, place)
+                return _trained(_within_budget(made, place).taught(place), out, place, overwrite)
             except KeyboardInterrupt:
                 if here.leads and place.worth_keeping:
                     listener.say(
@@ -141,6 +141,8 @@ def _within_budget(made: Ready, place: Workplace) -> Ready:
 
 def _check_out(out: Path, *, overwrite: bool) -> None:
     """Refuse a folder that may not be replaced, before any work is done."""
+    if out.name in {"", ".."}:
+        raise OutOfRange("out", str(out), "a folder with a name of its own, such as backbone/")
     check_free(out, overwrite=overwrite)
     there = {path.name for path in out.iterdir()} if out.is_dir() else set()
     own = {store.SPEC, store.GRAPH, store.WEIGHTS, CARD, RECORD}
@@ -151,7 +153,7 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
         )
 
 
-def _trained(made: Ready, out: Path, place: Workplace) -> Pretrained:
+def _trained(made: Ready, out: Path, place: Workplace, overwrite: bool) -> Pretrained:
     from foveal.train.network.pretraining import at_sizes
     from foveal.train.network.run import train
     from foveal.train.network.saving.checkpoint import Checkpoints
@@ -186,7 +188,7 @@ def _trained(made: Ready, out: Path, place: Workplace) -> Pretrained:
     }
     if not here.leads:
         return Pretrained(folder=out, facts={**found, "parameters": 0})
-    return _written(order, network, found, out, (place, clock))
+    return _written(order, network, found, out, (place, clock, overwrite))
 
 
 def _written(
@@ -194,12 +196,12 @@ def _written(
     network: Network,
     found: dict[str, Any],
     out: Path,
-    around: tuple[Workplace, Clock],
+    around: tuple[Workplace, Clock, bool],
 ) -> Pretrained:
     """Export the network and write its folder; the run's state goes when that is there."""
     from foveal.train.network.pretraining import exported
 
-    place, clock = around
+    place, clock, overwrite = around
     with clock("graph"):
         spec, model, weights, count = exported(
             network, order.settings, name=out.name, weights=f"foveal pretrain, {out.name}"
@@ -207,9 +209,7 @@ def _written(
     found = {**found, "parameters": count, "seconds": dict(clock.seconds)}
     text = card(Studied(order=order.to_mapping(), found=found), name=out.name)
     more = {CARD: text.encode(), RECORD: to_json(found)}
-    if out.exists():
-        shutil.rmtree(out)
-    store.save(out, spec, model, weights, more=more)
+    store.write(out, spec, model, weights, more=more, overwrite=overwrite)
     place.remove()
     return Pretrained(folder=out, facts=found)
 

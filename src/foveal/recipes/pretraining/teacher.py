@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from itertools import islice
@@ -11,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foveal.backbone.spec import LAST, Backbone
-from foveal.core.files import disk_full_is_said, write_file
+from foveal.core.files import disk_full_is_said, sha256_of, write_file
 from foveal.core.listener import Listener
 from foveal.core.settings import read_json, to_json
 from foveal.image.stream import stream
 from foveal.recipes.pretraining.pictures import Pictures
 from foveal.recipes.workplace import TEACHER
 
-SEEN, FACTS = TEACHER, "teacher.json"
+SEEN, FACTS, DIGEST = TEACHER, "teacher.json", "sha256"
 _BATCH = 64
 _MEASURED = 2 * _BATCH  # pictures that a forecast is made from
 
@@ -40,30 +41,47 @@ def seen_by(
     Raises:
         DiskFull: when there is no room for them.
     """
-    facts = facts_of(teacher, pictures)
     if is_kept(teacher, pictures, folder):
         listener.say(f"What the teacher sees is taken from {folder / SEEN}.")
-        return np.load(folder / SEEN, mmap_mode="r")  # type: ignore[no-any-return]  # of a file
-    count = len(pictures.sources)
-    draft = folder / f".{SEEN}.draft"
-    with disk_full_is_said(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        seen_ND = np.lib.format.open_memmap(draft, "w+", np.float16, (count, teacher.spec.features))
-        listener.progress("teacher", 0, count)
+    else:
+        draft = folder / f".{SEEN}.draft"
+        with disk_full_is_said(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                _write(draft, teacher, pictures, listener)
+                digest = sha256_of(draft)
+                draft.replace(folder / SEEN)
+            except BaseException:
+                draft.unlink(missing_ok=True)
+                raise
+        write_file(folder / FACTS, to_json({**facts_of(teacher, pictures), DIGEST: digest}))
+    return np.load(folder / SEEN, mmap_mode="r")  # type: ignore[no-any-return]  # of a file
+
+
+def _write(path: Path, teacher: Backbone, pictures: Pictures, listener: Listener) -> None:
+    """Write the features batch by batch: a map onto a full disk would end the process at once."""
+    count, features = len(pictures.sources), teacher.spec.features
+    head = {"descr": "<f2", "fortran_order": False, "shape": (count, features)}
+    listener.progress("teacher", 0, count)
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, head)
         done = 0
         for batch in stream(pictures.sources, teacher.spec.preprocess, batch=_BATCH):
-            seen_ND[batch.rows] = teacher.embed(batch.pixels, [LAST])[LAST]
-            done += len(batch.rows) + len(batch.broken)
+            new = len(batch.rows) + len(batch.broken)
+            seen_nD = np.zeros((new, features), "<f2")
+            seen_nD[batch.rows - done] = teacher.embed(batch.pixels, [LAST])[LAST]
+            file.write(seen_nD.data)
+            done += new
             listener.progress("teacher", done, count)
-        seen_ND.flush()
-        draft.replace(folder / SEEN)
-    write_file(folder / FACTS, to_json(facts))
-    return seen_ND
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def is_kept(teacher: Backbone, pictures: Pictures, folder: Path) -> bool:
-    """Return whether what the teacher sees in the pictures is in ``folder`` already."""
-    return _facts_in(folder) == facts_of(teacher, pictures)
+    """Return whether what the teacher sees in the pictures is in ``folder`` already, whole."""
+    facts = _facts_in(folder)
+    same = {**facts_of(teacher, pictures), DIGEST: facts.get(DIGEST)} == facts
+    return same and facts[DIGEST] == sha256_of(folder / SEEN)
 
 
 def seconds_of(teacher: Backbone, pictures: Pictures) -> float:

@@ -25,7 +25,7 @@ from foveal.train.network.pretrain_settings import PretrainSettings
 
 if TYPE_CHECKING:
     from foveal.train.network.forecast import Forecast
-    from foveal.train.network.run import Epoch, Network, Update
+    from foveal.train.network.run import Epoch, Update
 
 CARD, RECORD = "README.md", "pretraining.json"  # beside the backbone
 
@@ -92,7 +92,8 @@ def pretrain_and_save(
             own.enter_context(begun)
         with ready(order, here, Clock(), listener) as made:
             try:
-                return _trained(_within_budget(made, place).taught(place), out, place, overwrite)
+                taught = _within_budget(made, place).taught(place)
+                return _trained(taught, out, place, overwrite=overwrite)
             except KeyboardInterrupt:
                 if here.leads and place.worth_keeping:
                     listener.say(
@@ -153,7 +154,7 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
         )
 
 
-def _trained(made: Ready, out: Path, place: Workplace, overwrite: bool) -> Pretrained:
+def _trained(made: Ready, out: Path, place: Workplace, *, overwrite: bool) -> Pretrained:
     from foveal.train.network.pretraining import at_sizes
     from foveal.train.network.run import train
     from foveal.train.network.saving.checkpoint import Checkpoints
@@ -188,23 +189,19 @@ def _trained(made: Ready, out: Path, place: Workplace, overwrite: bool) -> Pretr
     }
     if not here.leads:
         return Pretrained(folder=out, facts={**found, "parameters": 0})
-    return _written(order, network, found, out, (place, clock, overwrite))
+    return _written(made, found, out, place, overwrite=overwrite)
 
 
 def _written(
-    order: PretrainOrder,
-    network: Network,
-    found: dict[str, Any],
-    out: Path,
-    around: tuple[Workplace, Clock, bool],
+    made: Ready, found: dict[str, Any], out: Path, place: Workplace, *, overwrite: bool
 ) -> Pretrained:
     """Export the network and write its folder; the run's state goes when that is there."""
     from foveal.train.network.pretraining import exported
 
-    place, clock, overwrite = around
+    order, clock = made.order, made.clock
     with clock("graph"):
         spec, model, weights, count = exported(
-            network, order.settings, name=out.name, weights=f"foveal pretrain, {out.name}"
+            made.network, order.settings, name=out.name, weights=f"foveal pretrain, {out.name}"
         )
     found = {**found, "parameters": count, "seconds": dict(clock.seconds)}
     text = card(Studied(order=order.to_mapping(), found=found), name=out.name)

@@ -112,6 +112,7 @@ def test_the_probe_is_kept_and_learnt_from_all_pictures_where_the_network_does_n
     assert found.course is not None
     assert [epoch["number"] for epoch in found.course["epochs"]] == [1]
     assert found.course["kept"] is None
+    assert found.course["sentence"].endswith(found.story["auto"]["sentence"])
     readme = bundle_of(found).read("README.md").decode()
     assert found.story["training"]["sentence"].split(".")[0] in readme
     assert "## Why this one" in readme

@@ -138,10 +138,11 @@ def _pooled(
 
 
 def _told(task: Task, fitted: Fitted, why: str, table: Mapping[str, Mapping[str, float]]) -> Fitted:
-    """Return what is kept, with the reason in its card; say it."""
+    """Return what is kept, with the reason in its card and beside its curves; say it."""
     task.listener.say(why)
     story: dict[str, Any] = {**fitted.story, "auto": {"sentence": why, "compared": dict(table)}}
-    return replace(fitted, story=story)
+    course = fitted.course and {**fitted.course, "sentence": f"{fitted.course['sentence']} {why}"}
+    return replace(fitted, story=story, course=course)
 
 
 def _logits(fitted: Fitted, order: Fitted) -> NDArray[np.float64]:

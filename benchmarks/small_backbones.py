@@ -42,6 +42,10 @@ CANDIDATES: dict[str, tuple[dict[str, Any], int]] = {
         {**DEEP, "stem_width": 8, "channels": [48, 96, 192, 384]},
         128,
     ),
+    "foveal-s at its default size": (
+        {**DEEP, "stem_width": 8, "channels": [48, 96, 192, 384]},
+        160,
+    ),
     "stem 16, 48-96-192-384": ({**DEEP, "stem_width": 16, "channels": [48, 96, 192, 384]}, 128),
     "stem 24, 48-96-192-384": ({**DEEP, "stem_width": 24, "channels": [48, 96, 192, 384]}, 128),
     "stem 7x7, 48-96-192-384": ({"layers": [1, 1, 1, 1], "channels": [48, 96, 192, 384]}, 128),

@@ -135,6 +135,7 @@ def test_where_no_epoch_is_better_on_val_the_model_is_the_probe_of_all_pictures(
     listener = heard()
     one = finetuned(hard, trainable, listener=listener)
     assert any("No epoch had less log loss on val" in s for s in listener.sentences)
+    assert any("are held out to judge the training by" in s for s in listener.sentences)
     training = one.bundle.card["training"]
     assert training["kept"] is None
     assert training["sentence"].endswith(finetune.INSTEAD)

@@ -86,6 +86,7 @@ def test_a_dry_run_says_what_it_takes_and_writes_nothing(
     words = ["--strategy", "scratch", "--backbone", "test_resnet", "--size", "64"]
     said = cli("fit", photos, "-o", tmp_path / "model", *words, "--epochs", "3", "--dry-run")
     assert said.code == 0, said.err
+    assert "are held out to judge the training by" in said.err
     assert "3 epochs" in said.out
     assert "will take about" in said.out
     assert list(tmp_path.iterdir()) == []

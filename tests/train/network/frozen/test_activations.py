@@ -7,6 +7,7 @@ import gc
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from foveal.train.network.losses import LOSSES, LossSettings
 from foveal.train.network.pictures.augment import POLICIES, augmented
 from foveal.train.network.pictures.canvas import Canvases
 from foveal.train.network.pictures.feed import Batch, FeedSettings, feed
+from foveal.train.network.pictures.order import epoch_order, steps_per_epoch
 
 SIDE, SIZE, N, CLASSES = 37, 32, 21, 3
 LABELS = np.array([0] * 14 + [1] * 5 + [2] * 2)
@@ -145,6 +147,25 @@ def test_each_view_of_a_picture_is_what_the_frozen_part_answers_to_that_epochs_p
         np.testing.assert_array_equal(got[0], half.numpy())
     first, second = (kept.of(np.arange(N), view=view) for view in (0, 1))
     assert (first != second).any((1, 2, 3)).all()
+
+
+def test_pictures_that_an_epoch_of_the_feed_leaves_out_are_kept_too(
+    cut: Split, canvases: Canvases
+) -> None:
+    settings = replace(SETTINGS, batch=4)
+    assert steps_per_epoch(N, batch=4) == N // 4  # one picture of 21 has no place in a batch
+    kept = kept_of(cut, canvases, settings=settings)
+    seen = {
+        (batch.epoch, row): cut.below(INPUTS.planes(batch.pixels[place : place + 1])).half()[0]
+        for batch in pixels_of(canvases, replace(settings, whole=True), 2 * (N // 4 + 1))
+        for place, row in reversed([*enumerate(batch.rows.tolist())])
+    }
+    for view in (0, 1):
+        order = epoch_order(N, seed=SETTINGS.seed, epoch=view)
+        last = int(order[-1])
+        got = kept.of(np.array([last]), view=view)[0]
+        expected = seen[view, 2 * (last + 1)].numpy()
+        np.testing.assert_allclose(got, expected, rtol=1e-2, atol=1e-3)
 
 
 def test_the_first_epochs_are_those_of_pixels_and_later_ones_take_turns(

@@ -92,6 +92,16 @@ def test_a_dry_run_says_what_it_takes_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_batch_that_is_larger_than_the_set_is_said(
+    photos: Path, tmp_path: Path, cli: Callable
+) -> None:
+    words = ["--strategy", "scratch", "--backbone", "test_resnet", "--size", "64", "--dry-run"]
+    said = cli("fit", photos, "-o", tmp_path / "model", *words, "--batch", "96", "--epochs", "1")
+    assert "A batch of 96 is more than the " in said.err
+    said = cli("fit", photos, "-o", tmp_path / "model", *words, "--batch", "16", "--epochs", "1")
+    assert "A batch of" not in said.err
+
+
 def test_a_dry_run_of_what_was_cut_off_says_what_is_left(
     photos: Path, tmp_path: Path, cli: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,7 +75,7 @@ def plan_of(
         seed: of order, augmentation, mixing and dropout.
         balanced: whether rare classes weigh as much as common ones in the loss.
         machine: of this process.
-        listener: hears of trouble with workers.
+        listener: hears of a batch that is larger than the set, and of trouble with workers.
         facts: what a resumed run must have in common with this one.
 
     Raises:
@@ -90,7 +90,13 @@ def plan_of(
         seed=seed,
         machine=machine,
     )
-    per_epoch = steps_per_epoch(len(lesson.canvases), batch=settings.batch)
+    n = len(lesson.canvases)
+    per_epoch = steps_per_epoch(n, batch=settings.batch)
+    if settings.batch > n:
+        listener.say(
+            f"A batch of {settings.batch:,} is more than the {n:,} pictures to learn from: a step "
+            f"shows each of them {settings.batch / n:.1f} times."
+        )
     total = per_epoch * settings.epochs
 
     def batches(first_step: int) -> Iterable[Batch]:

@@ -263,6 +263,15 @@ def test_too_little_room_is_said_with_both_sizes_before_anything_is_written(
     )
 
 
+def test_too_little_room_for_the_first_one_does_not_speak_of_resuming(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 1_250_000))
+    with pytest.raises(DiskFull, match=r"Free some and begin again: nothing was saved yet\."):
+        Checkpoints(tmp_path / "run").save(state(1, numbers=500_000))
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A real disk of four megabytes; skips, visibly, where none may be mounted."""

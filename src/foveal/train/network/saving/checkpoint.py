@@ -125,7 +125,9 @@ class Checkpoints:
             raise DiskFull(
                 f"A checkpoint needs {need / 1e6:,.1f} MB and the disk of {self.folder} has "
                 f"{free / 1e6:,.1f} MB left.",
-                hint="Free some and resume the run: the checkpoint before is intact.",
+                hint="Free some and resume the run: the checkpoint before is intact."
+                if self._paths()
+                else "Free some and begin again: nothing was saved yet.",
             )
 
     def _remove_old(self, newest: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_budget_is_worth_whole_epochs_and_they_are_kept(
     assert said.out.startswith("3 epochs (9 steps) will take about 31 s")
     assert everything(tmp_path) == []
 
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise AlreadyThere("stopped")
 
     with monkeypatch.context() as patched:

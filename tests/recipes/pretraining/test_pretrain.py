@@ -230,7 +230,7 @@ def test_what_the_teacher_saw_survives_a_failure_and_is_used_again(
         data=(photos,), settings=settings, teacher=BackboneSettings(backbone="classical")
     )
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise DiskFull(tmp_path)
 
     with monkeypatch.context() as patched:

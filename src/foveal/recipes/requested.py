@@ -25,8 +25,8 @@ from foveal.train.head.settings import ProbeSettings
 from foveal.train.network.saving.same_run import check_same
 from foveal.train.network.settings import TrainSettings
 
-# What may differ when a training is resumed, or is compared by what it holds, not where it lies.
-_ELSEWHERE = ("workers", "device", "track", "budget", "root", "weights", "backbone")
+NOT_THE_RUN = ("workers", "device", "track", "budget")  # what may differ when a run is resumed
+_ELSEWHERE = (*NOT_THE_RUN, "root", "weights", "backbone")  # … or is compared by what it holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from foveal.core.errors import MissingExtra
 from foveal.core.settings import to_mapping
 from foveal.model import parts
 from foveal.model.linear import softmax
+from foveal.recipes.requested import NOT_THE_RUN
 from foveal.recipes.rows import files_of
 from foveal.recipes.task import Task
 from foveal.recipes.training.begun import Begun, no_gain, start_of
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from foveal.train.network.machine import Machine
     from foveal.train.network.planning import Lesson
     from foveal.train.network.run import Network, Plan
-
-_NOT_THE_RUN = ("workers", "device", "track", "budget")  # what may differ when a run is resumed
 
 
 @contextmanager
@@ -262,5 +261,5 @@ def facts_of(task: Task, begun: Begun, here: Machine) -> dict[str, Any]:
 
 def _settings(task: Task) -> dict[str, Any]:
     settings = to_mapping(task.settings)
-    settings["train"] = {k: v for k, v in settings["train"].items() if k not in _NOT_THE_RUN}
+    settings["train"] = {k: v for k, v in settings["train"].items() if k not in NOT_THE_RUN}
     return settings
